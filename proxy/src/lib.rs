@@ -1,0 +1,1 @@
+//! ftrun-proxy
