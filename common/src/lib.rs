@@ -1,1 +1,11 @@
-//! ftrun-common
+//! The vocabulary of ftrun.
+//!
+//! Everything here is plain values: records and the log that carries them, the kernel-state model, the protocols of the
+//! pair and of the proxy, the arbiter. Nothing opens a socket, traces a process or reads a clock; the few types that read
+//! or write bytes do so through `std::io` traits or on a path that the caller names.
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod ids;
+pub mod orders;
+pub mod record;
