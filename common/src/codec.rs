@@ -41,9 +41,7 @@ pub enum CodecError {
 }
 
 fn config() -> impl bincode::config::Config {
-    bincode::config::standard()
-        .with_fixed_int_encoding()
-        .with_limit::<MAX_MESSAGE>()
+    bincode::config::standard().with_fixed_int_encoding().with_limit::<MAX_MESSAGE>()
 }
 
 /// Encodes one value without the length prefix.
@@ -65,9 +63,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let (value, used) = bincode::serde::decode_from_slice(bytes, config())?;
     if used != bytes.len() {
-        return Err(CodecError::Trailing {
-            extra: bytes.len() - used,
-        });
+        return Err(CodecError::Trailing { extra: bytes.len() - used });
     }
     Ok(value)
 }
@@ -79,8 +75,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
 pub fn encode_message<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     let body = encode(value)?;
     let mut out = Vec::with_capacity(body.len() + 4);
-    let length =
-        u32::try_from(body.len()).map_err(|_| CodecError::TooLong { found: body.len() })?;
+    let length = u32::try_from(body.len()).map_err(|_| CodecError::TooLong { found: body.len() })?;
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(&body);
     Ok(out)
@@ -135,18 +130,12 @@ mod tests {
     fn trailing_bytes_are_refused() {
         let mut body = encode(&7u32).unwrap();
         body.push(0);
-        assert!(matches!(
-            decode::<u32>(&body),
-            Err(CodecError::Trailing { extra: 1 })
-        ));
+        assert!(matches!(decode::<u32>(&body), Err(CodecError::Trailing { extra: 1 })));
     }
 
     #[test]
     fn an_absurd_length_is_refused_before_memory_is_taken() {
         let wire = u32::MAX.to_le_bytes();
-        assert!(matches!(
-            read_message::<u32>(&mut wire.as_slice()),
-            Err(CodecError::TooLong { .. })
-        ));
+        assert!(matches!(read_message::<u32>(&mut wire.as_slice()), Err(CodecError::TooLong { .. })));
     }
 }

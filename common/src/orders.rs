@@ -226,9 +226,7 @@ impl ResumeHeader {
     /// Reads one; `None` when it is no such header or of another version.
     #[must_use]
     pub fn decode(bytes: &[u8; RESUME_HEADER_LEN]) -> Option<Self> {
-        let number = |at: usize| -> Option<u64> {
-            Some(u64::from_le_bytes(bytes[at..at + 8].try_into().ok()?))
-        };
+        let number = |at: usize| -> Option<u64> { Some(u64::from_le_bytes(bytes[at..at + 8].try_into().ok()?)) };
         if bytes[..8] != RESUME_MAGIC || bytes[16..20] != CONTROL_VERSION.to_le_bytes() {
             return None;
         }
@@ -238,13 +236,7 @@ impl ResumeHeader {
             6 => SocketAddr::from((<[u8; 16]>::try_from(&bytes[29..45]).ok()?, port)),
             _ => return None,
         };
-        Some(Self {
-            epoch: Epoch(number(8)?),
-            conn: ConnId {
-                epoch: Epoch(number(20)?),
-                peer,
-            },
-        })
+        Some(Self { epoch: Epoch(number(8)?), conn: ConnId { epoch: Epoch(number(20)?), peer } })
     }
 }
 
@@ -255,13 +247,8 @@ mod tests {
     #[test]
     fn a_resume_header_survives_the_round_trip() {
         for peer in ["10.1.2.3:4567", "[fe80::1]:80"] {
-            let header = ResumeHeader {
-                epoch: Epoch(3),
-                conn: ConnId {
-                    epoch: Epoch(2),
-                    peer: peer.parse().unwrap(),
-                },
-            };
+            let header =
+                ResumeHeader { epoch: Epoch(3), conn: ConnId { epoch: Epoch(2), peer: peer.parse().unwrap() } };
             assert_eq!(ResumeHeader::decode(&header.encode()), Some(header));
         }
     }

@@ -198,34 +198,20 @@ impl Record {
     /// A record without arguments and segments.
     #[must_use]
     pub fn new(kind: Kind, number: u16, result: i64) -> Self {
-        Self {
-            kind,
-            number,
-            result,
-            check: 0,
-            args: Vec::new(),
-            segments: Vec::new(),
-        }
+        Self { kind, number, result, check: 0, args: Vec::new(), segments: Vec::new() }
     }
 
     /// Bytes that it takes in the log.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        let segments: usize = self
-            .segments
-            .iter()
-            .map(|s| SEGMENT_HEADER_LEN + pad(s.bytes.len()))
-            .sum();
+        let segments: usize = self.segments.iter().map(|s| SEGMENT_HEADER_LEN + pad(s.bytes.len())).sum();
         HEADER_LEN + 8 * self.args.len() + segments
     }
 
     /// Appends its bytes to `out`.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         let len = self.encoded_len();
-        debug_assert!(
-            len <= MAX_RECORD && self.args.len() <= 6,
-            "a record within its bounds"
-        );
+        debug_assert!(len <= MAX_RECORD && self.args.len() <= 6, "a record within its bounds");
         let start = out.len();
         out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
         out.push(self.kind as u8);
@@ -238,11 +224,7 @@ impl Record {
         }
         for segment in &self.segments {
             out.extend_from_slice(&segment.address.to_le_bytes());
-            out.extend_from_slice(
-                &u32::try_from(segment.bytes.len())
-                    .unwrap_or(u32::MAX)
-                    .to_le_bytes(),
-            );
+            out.extend_from_slice(&u32::try_from(segment.bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
             out.extend_from_slice(&(segment.role as u16).to_le_bytes());
             out.extend_from_slice(&segment.arg.to_le_bytes());
             out.extend_from_slice(&segment.bytes);
@@ -270,10 +252,7 @@ impl Record {
     /// # Errors
     /// When the bytes end early or are malformed.
     pub fn decode(bytes: &[u8]) -> Result<(Self, usize), RecordError> {
-        let short = |needed: usize| RecordError::Short {
-            needed,
-            found: bytes.len(),
-        };
+        let short = |needed: usize| RecordError::Short { needed, found: bytes.len() };
         let len = Self::peek_len(bytes)?.ok_or_else(|| short(HEADER_LEN))?;
         let body = bytes.get(..len).ok_or_else(|| short(len))?;
         let unknown = |what, found| RecordError::Unknown { what, found };
@@ -296,49 +275,27 @@ impl Record {
             let length = u32::from_le_bytes(rest.array()?) as usize;
             let role = u16::from_le_bytes(rest.array()?);
             let arg = u16::from_le_bytes(rest.array()?);
-            let role =
-                SegmentRole::from_u16(role).ok_or_else(|| unknown("segment role", role.into()))?;
+            let role = SegmentRole::from_u16(role).ok_or_else(|| unknown("segment role", role.into()))?;
             let bytes = rest.take(length)?.to_vec();
             let padding = rest.take(pad(length) - length)?;
             if padding.iter().any(|&b| b != 0) {
                 return Err(unknown("padding", 1));
             }
-            segments.push(Segment {
-                address,
-                role,
-                arg,
-                bytes,
-            });
+            segments.push(Segment { address, role, arg, bytes });
         }
-        Ok((
-            Self {
-                kind,
-                number,
-                result,
-                check,
-                args,
-                segments,
-            },
-            len,
-        ))
+        Ok((Self { kind, number, result, check, args, segments }, len))
     }
 
     /// The bytes of the first segment of a role.
     #[must_use]
     pub fn bytes_of(&self, role: SegmentRole) -> Option<&[u8]> {
-        self.segments
-            .iter()
-            .find(|s| s.role == role)
-            .map(|s| s.bytes.as_slice())
+        self.segments.iter().find(|s| s.role == role).map(|s| s.bytes.as_slice())
     }
 
     /// The bytes of the segment of a role that belongs to an argument.
     #[must_use]
     pub fn bytes_at(&self, role: SegmentRole, arg: u16) -> Option<&[u8]> {
-        self.segments
-            .iter()
-            .find(|s| s.role == role && s.arg == arg)
-            .map(|s| s.bytes.as_slice())
+        self.segments.iter().find(|s| s.role == role && s.arg == arg).map(|s| s.bytes.as_slice())
     }
 
     /// Argument `index`, 0 where the record has none.
@@ -357,10 +314,7 @@ impl<'a> Cursor<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
         let end = self.at.saturating_add(len);
         let found = self.body.len();
-        let bytes = self
-            .body
-            .get(self.at..end)
-            .ok_or(RecordError::Short { needed: end, found })?;
+        let bytes = self.body.get(self.at..end).ok_or(RecordError::Short { needed: end, found })?;
         self.at = end;
         Ok(bytes)
     }
