@@ -9,3 +9,4 @@ pub mod codec;
 pub mod ids;
 pub mod orders;
 pub mod record;
+pub mod syscall;

@@ -1,1 +1,12 @@
-//! ftrun-tracer
+//! The recording side of ftrun: process control, snapshot capture, the recorder, shipping.
+//!
+//! All unsafe code of this crate is in [`sys`].
+
+pub mod capture;
+pub mod cpu;
+pub mod inject;
+pub mod instructions;
+pub mod launch;
+pub mod recorder;
+pub mod sys;
+pub mod tracee;

@@ -1,0 +1,5 @@
+//! The few places that speak to the kernel without a safe wrapper.
+
+pub mod cpu;
+pub mod ptrace;
+pub mod spawn;
