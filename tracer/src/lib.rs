@@ -8,5 +8,6 @@ pub mod inject;
 pub mod instructions;
 pub mod launch;
 pub mod recorder;
+pub mod signals;
 pub mod sys;
 pub mod tracee;
