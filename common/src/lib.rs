@@ -6,7 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod cpu;
 pub mod ids;
 pub mod log;
 pub mod orders;
+mod raw;
 pub mod record;
+pub mod snapshot;
