@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod ids;
 pub mod log;
 pub mod orders;
+pub mod pair;
 mod raw;
 pub mod record;
 pub mod snapshot;
