@@ -6,7 +6,12 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod cpu;
 pub mod ids;
+pub mod log;
 pub mod orders;
+pub mod pair;
+mod raw;
 pub mod record;
+pub mod snapshot;
 pub mod syscall;

@@ -426,9 +426,8 @@ impl Recorder<'_> {
     }
 
     fn monotonic_now(&self) -> u64 {
-        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |t| {
-            t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64
-        });
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+            .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
         now.wrapping_add_signed(self.clock_offset)
     }
 
@@ -487,7 +486,8 @@ impl Recorder<'_> {
 
     /// After a call that ran with changed registers: what it left in the scratch area.
     fn after_changed(&mut self, stopped: &Stopped, flow: &mut InCall, result: i64) -> Result<i64, RecordingError> {
-        let result = if flow.shape.number == nr::SENDFILE { self.after_sendfile(stopped, flow, result)? } else { result };
+        let result =
+            if flow.shape.number == nr::SENDFILE { self.after_sendfile(stopped, flow, result)? } else { result };
         stopped.write(inject::SCRATCH, &vec![0; inject::SCRATCH_LEN])?;
         Ok(result)
     }

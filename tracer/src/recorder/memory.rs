@@ -25,8 +25,7 @@ impl FileAreas {
     }
 
     fn remove(&mut self, start: u64, end: u64) {
-        let hit: Vec<(u64, u64)> =
-            self.0.range(..end).filter(|(_, e)| **e > start).map(|(&s, &e)| (s, e)).collect();
+        let hit: Vec<(u64, u64)> = self.0.range(..end).filter(|(_, e)| **e > start).map(|(&s, &e)| (s, e)).collect();
         for (s, e) in hit {
             self.0.remove(&s);
             if s < start {
