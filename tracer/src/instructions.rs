@@ -6,16 +6,17 @@
 
 use std::collections::BTreeSet;
 
-use common::record::{Instruction, Kind, Record};
+use common::record::{Instruction, Kind, Record, Segment, SegmentRole};
 use common::syscall::Memory;
 use iced_x86::{Code, Decoder, DecoderOptions};
 
 use crate::sys::cpu;
-use crate::tracee::{Registers, Stopped};
+use crate::tracee::{Registers, Stopped, TraceeError};
 
 const SI_KERNEL: i32 = 0x80;
 const CPUID: [u8; 2] = [0x0f, 0xa2];
 const INT3: u8 = 0xcc;
+const PAGE: u64 = 4096;
 
 /// Addresses of patched cpuid instructions.
 #[derive(Debug, Clone, Default)]
@@ -133,6 +134,26 @@ pub fn cpuid_sites(code: &[u8], base: u64) -> Vec<u64> {
         }
     }
     sites
+}
+
+/// Patches the cpuid instructions in an area; the record says where.
+///
+/// # Errors
+/// When the area cannot be written.
+pub fn patch(stopped: &Stopped, start: u64, len: u64) -> Result<Record, TraceeError> {
+    let mut record = Record::new(Kind::Patch, 0, 0);
+    let mut code = Vec::new();
+    let end = start + len.next_multiple_of(PAGE);
+    for page in (start..end).step_by(PAGE as usize) {
+        // Pages beyond the end of the file cannot be read: no code there.
+        let Ok(bytes) = stopped.bytes(page, PAGE as usize) else { break };
+        code.extend(bytes);
+    }
+    for site in cpuid_sites(&code, start) {
+        stopped.write(site, &[INT3])?;
+        record.segments.push(Segment { address: site, role: SegmentRole::Out, arg: 0, bytes: vec![INT3] });
+    }
+    Ok(record)
 }
 
 #[cfg(test)]

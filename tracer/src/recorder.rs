@@ -17,7 +17,8 @@ use thiserror::Error;
 
 pub use self::outside::Outside;
 use crate::inject::{self, Held, InjectError};
-use crate::instructions::Sites;
+use crate::instructions::{self, Sites};
+use crate::signals;
 use crate::sys::ptrace::Resume;
 use crate::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
 
@@ -201,6 +202,10 @@ impl<'a> Recorder<'a> {
 
     fn append(&mut self, record: &Record, what: &str) -> Result<(), RecordingError> {
         self.kernel.apply(record).map_err(|error| RecordingError::Model { call: what.into(), error })?;
+        let ended = self.kernel.take_unlistened();
+        if let Some(outside) = self.outside.as_deref_mut() {
+            ended.into_iter().for_each(|id| outside.unlisten(id));
+        }
         self.sink.append(record)?;
         Ok(())
     }
@@ -268,8 +273,8 @@ impl<'a> Recorder<'a> {
         }
         self.after(&stopped, &mut flow, result)?;
         self.restart = match result {
-            signal::RESTART_BLOCK if shape.number != nr::RESTART_SYSCALL => Some((shape, call)),
-            signal::RESTART_BLOCK => self.restart,
+            signals::RESTART_BLOCK if shape.number != nr::RESTART_SYSCALL => Some((shape, call)),
+            signals::RESTART_BLOCK => self.restart,
             _ => None,
         };
         self.finish_executed(stopped, flow, result, &after)
@@ -400,7 +405,7 @@ impl Recorder<'_> {
             }
             nr::INOTIFY_ADD_WATCH if result >= 0 => {
                 let given = flow.gathered.inputs.first().map(|s| s.bytes.clone()).unwrap_or_default();
-                let full = std::path::Path::new(&self.kernel.identity().cwd_path()).join(path_from(&given));
+                let full = self.kernel.identity().cwd.as_path().join(path_from(&given));
                 flow.extra.push(meta(SegmentRole::Path, path_bytes(&full)));
                 Ok(())
             }

@@ -5,10 +5,33 @@
 //! call, at that call's return ([`Placement::Exit`]). See docs/determinism.md.
 
 use common::record::{Kind, Placement, Record, Segment, SegmentRole};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::inject::Held;
 use crate::sys::ptrace::{Resume, SIGINFO_LEN};
 use crate::tracee::{Event, Registers, Stopped, TraceeError};
+
+/// The kernel's restart codes (include/linux/errno.h), negative as in rax: ERESTARTSYS is the highest of them.
+pub const RESTART_SYS: i64 = -512;
+/// ERESTART_RESTARTBLOCK, the lowest: the call goes on by restart_syscall(2).
+pub const RESTART_BLOCK: i64 = -516;
+
+/// Whether a result is one of the kernel's restart codes.
+#[must_use]
+pub fn is_restart(result: i64) -> bool {
+    (RESTART_BLOCK..=RESTART_SYS).contains(&result)
+}
+
+/// A digest of the general registers.
+#[must_use]
+pub fn general_digest(regs: &Registers) -> u64 {
+    let words = [
+        regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.rsp, regs.r8, regs.r9, regs.r10,
+        regs.r11, regs.r12, regs.r13, regs.r14, regs.r15, regs.rip,
+    ];
+    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    xxh3_64(&bytes)
+}
 
 /// Offset of uc_sigmask from the stack pointer at the first instruction of a handler: return address, uc_flags,
 /// uc_link, uc_stack, struct sigcontext (arch/x86/include/uapi/asm/sigcontext.h).

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::record::{Kind, Record, Segment, SegmentRole};
+use common::record::{Segment, SegmentRole};
 use common::syscall::{Memory, nr};
 
 use super::{InCall, Recorder, RecordingError};
@@ -130,33 +130,13 @@ impl Recorder<'_> {
 
     /// Patches the cpuid instructions of code that was just mapped, and says so in the log.
     pub(super) fn patch(&mut self, stopped: &Stopped, start: u64, len: u64) -> Result<(), RecordingError> {
-        let record = patch(stopped, start, len)?;
+        let record = instructions::patch(stopped, start, len)?;
         if !record.segments.is_empty() {
             self.sites.add(record.segments.iter().map(|s| s.address));
             self.append(&record, "a patch")?;
         }
         Ok(())
     }
-}
-
-/// Patches the cpuid instructions in an area; the record says where.
-///
-/// # Errors
-/// When the area cannot be written.
-pub fn patch(stopped: &Stopped, start: u64, len: u64) -> Result<Record, crate::tracee::TraceeError> {
-    let mut record = Record::new(Kind::Patch, 0, 0);
-    let mut code = Vec::new();
-    let end = start + len.next_multiple_of(PAGE);
-    for page in (start..end).step_by(PAGE as usize) {
-        // Pages beyond the end of the file cannot be read: no code there.
-        let Ok(bytes) = stopped.bytes(page, PAGE as usize) else { break };
-        code.extend(bytes);
-    }
-    for site in instructions::cpuid_sites(&code, start) {
-        stopped.write(site, &[0xcc])?;
-        record.segments.push(Segment { address: site, role: SegmentRole::Out, arg: 0, bytes: vec![0xcc] });
-    }
-    Ok(record)
 }
 
 /// The content of an area that is not zero. Pages behind the end of a file cannot be read and are left out.

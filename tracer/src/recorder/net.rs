@@ -105,6 +105,11 @@ impl Recorder<'_> {
                     self.own_name(stopped.pid(), fd, flow);
                 }
             }
+            nr::BIND => {
+                if let Some(outside) = self.outside.as_deref_mut() {
+                    outside.unlisten(self.kernel.next_listener_id());
+                }
+            }
             nr::LISTEN if result == 0 => self.after_listen(stopped, flow, fd),
             nr::CONNECT => self.own_name(stopped.pid(), fd, flow),
             nr::ACCEPT | nr::ACCEPT4 if result >= 0 && self.tcp_family(fd).is_some() => {

@@ -2,7 +2,6 @@
 
 use common::record::{Placement, Record, Segment, SegmentRole};
 use common::syscall::nr;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::{InCall, Next, Recorder, RecordingError};
 use crate::inject::Held;
@@ -10,11 +9,6 @@ use crate::instructions;
 use crate::signals;
 use crate::sys::ptrace::Resume;
 use crate::tracee::{Call, Event, Registers, Stopped, TraceeError};
-
-/// The kernel's restart codes (include/linux/errno.h), negative as in rax.
-pub const RESTART_SYS: i64 = -512;
-/// ERESTART_RESTARTBLOCK.
-pub const RESTART_BLOCK: i64 = -516;
 
 /// A call has returned and a signal is pending right there.
 #[derive(Debug, Clone, Copy)]
@@ -26,15 +20,9 @@ pub(super) struct AtExit {
     pub(super) temporary: Option<u64>,
 }
 
-/// Whether a result is one of the kernel's restart codes.
-#[must_use]
-pub fn is_restart(result: i64) -> bool {
-    (RESTART_BLOCK..=RESTART_SYS).contains(&result)
-}
-
 /// Whether a signal may be pending at the return of a call, as part of what the call does.
 pub(super) fn may_be_pending(number: u16, result: i64) -> bool {
-    is_restart(result)
+    signals::is_restart(result)
         || result == -i64::from(libc::EINTR)
         || result == -i64::from(libc::EPIPE)
         || matches!(number, nr::KILL | nr::TKILL | nr::TGKILL | nr::RT_SIGPROCMASK | nr::RT_SIGRETURN | nr::SETITIMER)
@@ -180,7 +168,7 @@ impl Recorder<'_> {
         };
         let after = stopped.registers()?;
         let mut record = Record::new(common::record::Kind::Call, nr::RT_SIGRETURN, 0);
-        record.check = general_digest(&after);
+        record.check = signals::general_digest(&after);
         let mask = stopped.signal_mask()?.to_le_bytes().to_vec();
         record.segments.push(Segment { address: 0, role: SegmentRole::Out, arg: 0, bytes: mask });
         self.append(&record, flow.shape.name)?;
@@ -200,15 +188,4 @@ impl Recorder<'_> {
         }
         Ok(())
     }
-}
-
-/// A digest of the general registers.
-#[must_use]
-pub fn general_digest(regs: &Registers) -> u64 {
-    let words = [
-        regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.rsp, regs.r8, regs.r9, regs.r10,
-        regs.r11, regs.r12, regs.r13, regs.r14, regs.r15, regs.rip,
-    ];
-    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
-    xxh3_64(&bytes)
 }
