@@ -7,5 +7,6 @@
 
 pub mod codec;
 pub mod ids;
+pub mod kernel;
 pub mod orders;
 pub mod record;
