@@ -206,9 +206,9 @@ impl Kernel {
                 other.locks.cut(start, end, description);
             }
         }
-        if kind != i32::from(libc::F_UNLCK as i16) && start < end {
+        if kind != libc::F_UNLCK && start < end {
             self.posix_locks |= !description;
-            let exclusive = kind == i32::from(libc::F_WRLCK as i16);
+            let exclusive = kind == libc::F_WRLCK;
             let lock = RangeLock { start, end, exclusive, description };
             self.descriptors.get_mut(call, call.int(0))?.locks.ranges.push(lock);
         }

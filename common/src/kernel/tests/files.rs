@@ -85,12 +85,12 @@ fn locks_are_split_and_end_with_any_close() {
     let mut kernel = fresh();
     kernel.takes(open(3, "x", 2));
     kernel.takes(open(4, "x", 2));
-    kernel.takes(lock(libc::F_WRLCK.into(), 0, 100));
-    kernel.takes(lock(libc::F_UNLCK.into(), 40, 20));
+    kernel.takes(lock(libc::F_WRLCK, 0, 100));
+    kernel.takes(lock(libc::F_UNLCK, 40, 20));
     let held = |kernel: &Kernel| kernel.descriptors().get(3).unwrap().locks.ranges.clone();
     let range = |start, end| RangeLock { start, end, exclusive: true, description: false };
     assert_eq!(held(&kernel), [range(0, 40), range(60, 100)]);
-    kernel.takes(lock(libc::F_UNLCK.into(), 50, 0));
+    kernel.takes(lock(libc::F_UNLCK, 50, 0));
     assert_eq!(held(&kernel), [range(0, 40)]);
     kernel.takes(call(libc::SYS_flock, 0, &[3, i64::from(libc::LOCK_EX | libc::LOCK_NB)]));
     kernel.takes(call(libc::SYS_close, 0, &[4]));
