@@ -8,6 +8,7 @@
 pub mod codec;
 pub mod cpu;
 pub mod ids;
+pub mod kernel;
 pub mod log;
 pub mod orders;
 pub mod pair;
