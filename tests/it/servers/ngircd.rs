@@ -69,10 +69,12 @@ impl Server for Ngircd {
         for chatter in &chatters {
             audit.send(format!("LIST {}\r\n", chatter.own_channel()).as_bytes())?;
             let channel = chatter.own_channel();
-            let entry = format!(
-                ":{SERVER} 322 audit {channel} 1 :{}\r\n:{SERVER} 323 audit :End of LIST\r\n",
-                chatter.topic
-            );
+            let lines = [
+                "321 audit Channel :Users  Name".to_owned(),
+                format!("322 audit {channel} 1 :{}", chatter.topic),
+                "323 audit :End of LIST".to_owned(),
+            ];
+            let entry: String = lines.map(|line| format!(":{SERVER} {line}\r\n")).concat();
             audit.expect(entry.as_bytes())?;
         }
         quit(&mut audit, "audit")?;
