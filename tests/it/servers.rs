@@ -14,11 +14,12 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::TempDir;
 
 use crate::support::group::{Group, Victim, ftrun};
 use crate::support::program::{Exit, Program};
+use crate::support::relay::{Fault, Relay};
 use crate::support::rng::{self, Rng};
 use crate::support::{OFTEN, free_address, listening, poll};
 
@@ -28,6 +29,11 @@ macro_rules! server_tests {
         #[test]
         fn client_model_holds_natively() {
             crate::servers::verdict(crate::servers::natively::<$server>());
+        }
+
+        #[test]
+        fn client_model_notices_faults() {
+            crate::servers::verdict(crate::servers::notices_faults::<$server>());
         }
 
         #[test]
@@ -125,10 +131,21 @@ struct Load<'server, S: Server> {
 
 impl<'server, S: Server> Load<'server, S> {
     fn open(server: &'server S, address: SocketAddr, dir: &Path, seed: u64) -> Result<Self> {
+        Self::open_via(server, address, address, dir, seed)
+    }
+
+    /// The same, with the sessions' connections to `via` instead.
+    fn open_via(
+        server: &'server S,
+        address: SocketAddr,
+        via: SocketAddr,
+        dir: &Path,
+        seed: u64,
+    ) -> Result<Self> {
         // First, so that what it does before the sessions start is the same each time.
         let external = server.external(address, dir)?;
         let lane = |index| {
-            let session = server.open(address, index)?;
+            let session = server.open(via, index)?;
             let rng = Rng::part(seed, index as u64);
             Ok(Lane { session, rng })
         };
@@ -279,27 +296,37 @@ fn survives_loss_of_backup<S: Server>() -> Result<()> {
     iterations::<S>(2, [Victim::Backup, Victim::BackupServer])
 }
 
-/// Starts a program that listens at `address` without a proxy, drives it, ends it by SIGTERM.
-fn drive_alone<S: Server>(
-    server: &S,
+/// Starts `command`, which is to listen on `address` without a proxy.
+fn start_alone(
+    name: &str,
+    command: &mut Command,
     address: SocketAddr,
     dir: &Path,
-    program: &mut Program,
-) -> Result<()> {
-    let seed = rng::seed()?;
-    println!("seed {seed}");
+) -> Result<Program> {
+    let mut program = Program::start(name, command, dir)?;
     poll("the server to listen", OFTEN, || {
         let exit = program.exit()?;
         ensure!(exit.is_none(), "it has ended: {exit:?}");
         Ok(listening(address)?.then_some(()))
     })
-    .and_then(|()| {
-        let mut load = Load::open(server, address, dir, seed)?;
-        load.drive(S::STEPS, strike_at::<S>(seed), External::push)?;
-        load.conclude()
-    })
-    .with_context(|| format!("FTRUN_SEED={seed}"))
     .map_err(|error| program.explain(error))?;
+    Ok(program)
+}
+
+fn start_natively<S: Server>(server: &S, address: SocketAddr, dir: &Path) -> Result<Program> {
+    let words = server.command();
+    let (name, arguments) = words.split_first().context("an empty command")?;
+    start_alone("server", Command::new(name).args(arguments), address, dir)
+}
+
+/// The whole load, with nobody dying.
+fn drive_alone<S: Server>(server: &S, address: SocketAddr, dir: &Path) -> Result<()> {
+    let seed = rng::seed()?;
+    println!("seed {seed}");
+    let mut load = Load::open(server, address, dir, seed)?;
+    load.drive(S::STEPS, strike_at::<S>(seed), External::push)?;
+    load.conclude()
+        .with_context(|| format!("FTRUN_SEED={seed}"))?;
     Ok(())
 }
 
@@ -308,15 +335,35 @@ fn natively<S: Server>() -> Result<()> {
     let dir = TempDir::new()?;
     let address = free_address()?;
     let server = S::prepare(address, dir.path())?;
-    let words = server.command();
-    let (name, arguments) = words.split_first().context("an empty command")?;
-    let mut command = Command::new(name);
-    let mut program = Program::start("server", command.args(arguments), dir.path())?;
-    drive_alone(&server, address, dir.path(), &mut program)?;
+    let mut program = start_natively(&server, address, dir.path())?;
+    drive_alone(&server, address, dir.path()).map_err(|error| program.explain(error))?;
     let alone = program.process().threads_and_children()?;
     ensure!(alone == (1, 0), "(threads, children) are {alone:?}");
     let exit = program.terminate()?;
     ensure!(exit == S::ON_SIGTERM, "SIGTERM ends it with {exit:?}");
+    Ok(())
+}
+
+/// Without `ftrun`: each fault that a failover could cause makes the sessions fail.
+fn notices_faults<S: Server>() -> Result<()> {
+    for fault in [Fault::RepeatOutput, Fault::LoseOutput, Fault::RepeatInput] {
+        let dir = TempDir::new()?;
+        let address = free_address()?;
+        let server = S::prepare(address, dir.path())?;
+        let _program = start_natively(&server, address, dir.path())?;
+        let relay = Relay::start(address, fault)?;
+        let seed = rng::seed()?;
+        let mut load = Load::open_via(&server, address, relay.address(), dir.path(), seed)?;
+        relay.arm();
+        let outcome = load
+            .drive(S::STEPS, 0, |_| Ok(()))
+            .and_then(|()| load.conclude());
+        ensure!(relay.struck(), "{fault:?} did not happen: {outcome:?}");
+        let Err(error) = outcome else {
+            bail!("{fault:?} was not noticed, FTRUN_SEED={seed}");
+        };
+        println!("{fault:?} was noticed: {error:#}");
+    }
     Ok(())
 }
 
@@ -329,8 +376,9 @@ fn record_then_replay<S: Server>() -> Result<()> {
 
     let mut command = ftrun();
     command.arg("record").arg("-o").arg(&recording).arg("--");
-    let mut recorder = Program::start("record", command.args(server.command()), dir.path())?;
-    drive_alone(&server, address, dir.path(), &mut recorder)?;
+    command.args(server.command());
+    let mut recorder = start_alone("record", &mut command, address, dir.path())?;
+    drive_alone(&server, address, dir.path()).map_err(|error| recorder.explain(error))?;
     let exit = recorder.terminate()?;
     if exit != S::ON_SIGTERM {
         let wrong = anyhow!("ftrun record ended with {exit:?}, not {:?}", S::ON_SIGTERM);

@@ -5,6 +5,7 @@ pub(crate) mod group;
 pub(crate) mod netcat;
 pub(crate) mod process;
 pub(crate) mod program;
+pub(crate) mod relay;
 pub(crate) mod rng;
 pub(crate) mod status;
 pub(crate) mod wire;

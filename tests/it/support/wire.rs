@@ -68,14 +68,29 @@ impl Wire {
         Ok(())
     }
 
-    /// The next bytes are exactly `wanted`.
+    /// The next bytes are exactly `wanted`. The first that differs ends the wait for the rest.
     pub(crate) fn expect(&mut self, wanted: &[u8]) -> Result<()> {
         let at = self.looked_at;
-        let got = self.take(wanted.len()).with_context(|| {
-            let start = wanted.get(..200).unwrap_or(wanted).escape_ascii();
-            format!("{}: expected \"{start}\" at {at}", self.name)
-        })?;
-        self.same(at, wanted, &got)
+        let mut compared = 0;
+        while compared < wanted.len() {
+            let here = &self.buffer[self.start..];
+            let length = here.len().min(wanted.len() - compared);
+            if length == 0 {
+                self.receive().with_context(|| {
+                    let rest = &wanted[compared..];
+                    let start = rest.get(..200).unwrap_or(rest).escape_ascii();
+                    format!("{}: expected \"{start}\"", self.name)
+                })?;
+                continue;
+            }
+            if here[..length] != wanted[compared..compared + length] {
+                let found = [&wanted[..compared], here].concat();
+                return self.same(at, wanted, &found);
+            }
+            self.consume(length);
+            compared += length;
+        }
+        Ok(())
     }
 
     /// Compares what came at stream offset `at` with what the model says.

@@ -1,5 +1,6 @@
 //! As much of MQTT 3.1.1 (OASIS, 2014) as the sessions speak: at most once and at least once.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,11 +18,24 @@ pub(super) enum Packet {
 }
 
 /// A message that the broker delivers.
-#[derive(Debug)]
 pub(super) struct Message {
     pub(super) topic: String,
     pub(super) payload: Vec<u8>,
     pub(super) retained: bool,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = self.payload.get(..40).unwrap_or(&self.payload);
+        write!(
+            f,
+            "{} bytes \"{}\" to {}{}",
+            self.payload.len(),
+            start.escape_ascii(),
+            self.topic,
+            if self.retained { ", retained" } else { "" }
+        )
+    }
 }
 
 /// A connected client. It acknowledges what it gets.
