@@ -232,29 +232,37 @@ fn strike_at<S: Server>(seed: u64) -> u64 {
     steps / 20 + Rng::part(seed, u64::MAX).below(steps * 3 / 5)
 }
 
-/// Under `ftrun`: one iteration.
+/// Under `ftrun`: one iteration; returns the longest wait of a client.
 fn iteration<S: Server>(seed: u64, victim: Victim) -> Result<Duration> {
     let dir = TempDir::new()?;
     let address = free_address()?;
     let server = S::prepare(address, dir.path())?;
     let mut group = Group::start(&server.command(), address, dir.path())?;
+    kill_under_load(&server, &mut group, dir.path(), seed, victim)
+        .map_err(|error| group.explain(error))
+}
+
+fn kill_under_load<S: Server>(
+    server: &S,
+    group: &mut Group,
+    dir: &Path,
+    seed: u64,
+    victim: Victim,
+) -> Result<Duration> {
     let before = group.wait_paired()?;
-    let outcome = (|| {
-        let mut load = Load::open(&server, address, dir.path(), seed)?;
-        load.drive(S::STEPS, strike_at::<S>(seed), |external| {
-            external.push()?;
-            group.kill(victim, &before)
-        })
-        .context("across the kill")?;
-        let solo = group.wait_solo(victim, &before)?;
-        let connections = solo.proxy.context("no proxy")?.connections;
-        ensure!(
-            connections >= SESSIONS as u64,
-            "the proxy has {connections} connections, {SESSIONS} sessions are open"
-        );
-        load.conclude()
-    })();
-    let longest = outcome.map_err(|error| group.explain(error))?;
+    let mut load = Load::open(server, group.address(), dir, seed)?;
+    load.drive(S::STEPS, strike_at::<S>(seed), |external| {
+        external.push()?;
+        group.kill(victim, &before)
+    })
+    .context("across the kill")?;
+    let solo = group.wait_solo(victim, &before)?;
+    let connections = solo.proxy.context("no proxy")?.connections;
+    ensure!(
+        connections >= SESSIONS as u64,
+        "the proxy has {connections} connections, {SESSIONS} sessions are open"
+    );
+    let longest = load.conclude()?;
     let exit = group.stop()?;
     // When the primary was the victim, the `ftrun` that was started is the one that died.
     if matches!(victim, Victim::Backup | Victim::BackupServer) {

@@ -138,7 +138,7 @@ impl KvSession {
 impl Session for KvSession {
     fn step(&mut self, rng: &mut Rng) -> Result<()> {
         let mut requests = String::new();
-        // A token is known only once its reply is here: a command that depends on it comes later.
+        // No other command uses a token's key: what the key holds is known only with the reply.
         let mut replies = Vec::new();
         for _ in 0..=rng.below(4) {
             let reply = self.command(rng, &mut requests);

@@ -105,6 +105,7 @@ error_log stderr;
 events {{ worker_connections 64; }}
 http {{
     access_log {dir}/access.log;
+    log_not_found off;
     client_body_temp_path {dir}/body;
     proxy_temp_path {dir}/proxy;
     fastcgi_temp_path {dir}/fastcgi;

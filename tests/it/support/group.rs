@@ -68,6 +68,11 @@ impl Group {
         })
     }
 
+    /// Where clients connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The status now; `None` when `ftrun status` says that nothing runs.
     pub(crate) fn status(&mut self) -> Result<Option<Status>> {
         let mut command = ftrun();
@@ -111,7 +116,7 @@ impl Group {
             });
             Ok(if paired { last.take() } else { None })
         })
-        .map_err(|error| self.explain(error.context(format!("last status: {last:?}"))))
+        .with_context(|| format!("last status: {last:?}"))
     }
 
     /// SIGKILL to the process that `status` names.
@@ -156,7 +161,7 @@ impl Group {
             ensure!(pid == Some(survivor), "not {survivor} but {pid:?} is solo");
             Ok(status)
         })
-        .map_err(|error| self.explain(error.context(format!("last status: {last:?}"))))?;
+        .with_context(|| format!("last status: {last:?}"))?;
         let lost = before.only(victim.role()).context("a victim")?;
         let lost = Some(lost.ftrun_pid).into_iter().chain(lost.server_pid);
         self.wait_gone(&lost.collect::<Vec<_>>())?;
@@ -170,7 +175,6 @@ impl Group {
             let left = |it: &Process| pids.contains(&it.pid()) && it.alive();
             Ok((!known.iter().any(left)).then_some(()))
         })
-        .map_err(|error| self.explain(error))
     }
 
     /// SIGTERM to whoever serves; waits until no process of the group is left, and says how the
@@ -187,12 +191,14 @@ impl Group {
         let mut left = Vec::new();
         poll("the group's processes to end", OFTEN, || {
             left = self.program.family();
-            left.extend(self.known.iter().filter(|it| it.alive()));
+            let rest = self.known.iter().filter(|it| it.alive());
+            let rest: Vec<_> = rest.filter(|it| !left.contains(*it)).copied().collect();
+            left.extend(rest);
             Ok(left.is_empty().then_some(()))
         })
-        .map_err(|error| {
+        .with_context(|| {
             let commands: Vec<_> = left.iter().map(|it| (it.pid(), it.command())).collect();
-            self.explain(error.context(format!("still running: {commands:?}")))
+            format!("still running: {commands:?}")
         })?;
         let after = self.status()?;
         ensure!(

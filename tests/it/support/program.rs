@@ -17,8 +17,8 @@ use super::{OFTEN, poll};
 /// The variable that marks every descendant of a program, so that none is overlooked.
 const MARK: &str = "FTRUN_TEST_PROGRAM";
 
-/// How much of a program's standard error a failure shows.
-const TAIL: usize = 6_000;
+/// How many lines of a program's standard error a failure shows.
+const TAIL: usize = 40;
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,12 +154,22 @@ impl Program {
         .map_err(|error| self.explain(error))
     }
 
-    /// Adds what it wrote to its standard error to an error.
+    /// Adds what it wrote to its standard error to an error: the messages of `ftrun`, then the end
+    /// of everything.
     pub(crate) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
         let bytes = self.stderr().unwrap_or_default();
-        let from = bytes.len().saturating_sub(TAIL);
-        let tail = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default());
-        error.context(format!("standard error of {}:\n{tail}", self.name))
+        let text = String::from_utf8_lossy(&bytes);
+        let last = |lines: Vec<&str>| {
+            let from = lines.len().saturating_sub(TAIL);
+            lines[from..].join("\n  ")
+        };
+        let all = last(text.lines().collect());
+        let own: Vec<_> = text.lines().filter(|it| it.starts_with("ftrun:")).collect();
+        let own = match own.len() {
+            0 => String::new(),
+            _ => format!("messages of ftrun:\n  {}\n", last(own)),
+        };
+        error.context(format!("{own}standard error of {}:\n  {all}", self.name))
     }
 }
 
