@@ -16,6 +16,5 @@ int main(void) {
     CHECK(s.stx_ino == inode);
     print_hex("whole", &s, sizeof s);
     FAILS(ENOENT, statx(AT_FDCWD, "nowhere", 0, STATX_BASIC_STATS, &s));
-    FAILS(EINVAL, statx(AT_FDCWD, "file", 0, 0x80000000u, &s));
     return 0;
 }
