@@ -3,7 +3,7 @@
 
 #include <ucontext.h>
 
-static siginfo_t last;
+static volatile siginfo_t last;
 
 static void on_signal(int signal, siginfo_t *info, void *context) {
     last = *info;
@@ -27,8 +27,9 @@ int main(void) {
     CHECK(last.si_code == SI_TKILL && last.si_uid == getuid());
     OK(sigqueue(getpid(), SIGRTMIN + 3, (union sigval){.sival_int = 99}));
     CHECK(last.si_code == SI_QUEUE && last.si_value.sival_int == 99);
-    tick_every(3, 0);
+    tick_every(10, 10);
     pause();
+    tick_every(0, 0);
     CHECK(last.si_signo == SIGALRM && last.si_code == SI_KERNEL);
     FAILS(EINVAL, sigaction(SIGKILL, &action, NULL));
     FAILS(EINVAL, kill(getpid(), 65));
