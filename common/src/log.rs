@@ -4,4 +4,6 @@
 //! whole records with what a reader must be able to check: which epoch wrote them, where they belong, and two checksums.
 //! Frame and segment headers are no part of the stream: they take up no LSN.
 
+pub mod directory;
 pub mod frame;
+pub mod segment;

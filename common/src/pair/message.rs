@@ -31,7 +31,7 @@ use crate::snapshot::ContentHash;
 pub struct PairSettings {
     /// The control address of the proxy; without one the server's output needs no release (it has no TCP clients).
     pub proxy_control: Option<SocketAddr>,
-    /// The arbiter, as the arbiter module reads it.
+    /// The arbiter, as [`crate::arbiter::ArbiterSpec`] reads it.
     pub arbiter: String,
     /// Milliseconds between two heartbeats.
     pub heartbeat_ms: u64,
