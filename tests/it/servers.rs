@@ -135,13 +135,7 @@ impl<'server, S: Server> Load<'server, S> {
     }
 
     /// The same, with the sessions' connections to `via` instead.
-    fn open_via(
-        server: &'server S,
-        address: SocketAddr,
-        via: SocketAddr,
-        dir: &Path,
-        seed: u64,
-    ) -> Result<Self> {
+    fn open_via(server: &'server S, address: SocketAddr, via: SocketAddr, dir: &Path, seed: u64) -> Result<Self> {
         // First, so that what it does before the sessions start is the same each time.
         let external = server.external(address, dir)?;
         let lane = |index| {
@@ -150,22 +144,12 @@ impl<'server, S: Server> Load<'server, S> {
             Ok(Lane { session, rng })
         };
         let lanes = (0..SESSIONS).map(lane).collect::<Result<_>>()?;
-        Ok(Self {
-            server,
-            address,
-            lanes,
-            external,
-        })
+        Ok(Self { server, address, lanes, external })
     }
 
     /// Runs every session for `steps` steps; when step number `at` of all begins, `strike` happens
     /// on this thread while the sessions go on.
-    fn drive(
-        &mut self,
-        steps: u64,
-        at: u64,
-        strike: impl FnOnce(&mut S::External) -> Result<()>,
-    ) -> Result<()> {
+    fn drive(&mut self, steps: u64, at: u64, strike: impl FnOnce(&mut S::External) -> Result<()>) -> Result<()> {
         let begun = AtomicU64::new(0);
         let (sender, now) = mpsc::channel();
         let external = &mut self.external;
@@ -178,10 +162,8 @@ impl<'server, S: Server> Load<'server, S> {
             let running: Vec<_> = lanes.iter_mut().map(run).collect();
             drop(sender);
             // An error: all sessions have ended before step `at`, and their outcomes say why.
-            let struck = now
-                .recv()
-                .map_err(|_| anyhow!("the sessions ended before the strike"))
-                .and_then(|()| strike(external));
+            let struck =
+                now.recv().map_err(|_| anyhow!("the sessions ended before the strike")).and_then(|()| strike(external));
             let joined = running.into_iter().map(|session| {
                 let outcome = session.join();
                 outcome.unwrap_or_else(|_| Err(anyhow!("a session panicked")))
@@ -197,26 +179,17 @@ impl<'server, S: Server> Load<'server, S> {
     /// The second half, then the final comparison; returns the longest wait of any session.
     fn conclude(mut self) -> Result<Duration> {
         let steps = S::STEPS / 2;
-        self.drive(steps, steps, |_| Ok(()))
-            .context("after the kill")?;
+        self.drive(steps, steps, |_| Ok(())).context("after the kill")?;
         self.external.finish().context("the external client")?;
         let sessions: Vec<_> = self.lanes.into_iter().map(|lane| lane.session).collect();
         let waits = sessions.iter().map(Session::longest_wait);
         let longest = waits.max().unwrap_or_default();
-        self.server
-            .conclude(self.address, sessions)
-            .context("the final comparison")?;
+        self.server.conclude(self.address, sessions).context("the final comparison")?;
         Ok(longest)
     }
 }
 
-fn run<S: Session>(
-    lane: &mut Lane<S>,
-    steps: u64,
-    begun: &AtomicU64,
-    at: u64,
-    strike: &Sender<()>,
-) -> Result<()> {
+fn run<S: Session>(lane: &mut Lane<S>, steps: u64, begun: &AtomicU64, at: u64, strike: &Sender<()>) -> Result<()> {
     for _ in 0..steps {
         if begun.fetch_add(1, Ordering::Relaxed) == at {
             strike.send(()).context("nobody waits for the strike")?;
@@ -238,8 +211,7 @@ fn iteration<S: Server>(seed: u64, victim: Victim) -> Result<Duration> {
     let address = free_address()?;
     let server = S::prepare(address, dir.path())?;
     let mut group = Group::start(&server.command(), address, dir.path())?;
-    kill_under_load(&server, &mut group, dir.path(), seed, victim)
-        .map_err(|error| group.explain(error))
+    kill_under_load(&server, &mut group, dir.path(), seed, victim).map_err(|error| group.explain(error))
 }
 
 fn kill_under_load<S: Server>(
@@ -258,19 +230,12 @@ fn kill_under_load<S: Server>(
     .context("across the kill")?;
     let solo = group.wait_solo(victim, &before)?;
     let connections = solo.proxy.context("no proxy")?.connections;
-    ensure!(
-        connections >= SESSIONS as u64,
-        "the proxy has {connections} connections, {SESSIONS} sessions are open"
-    );
+    ensure!(connections >= SESSIONS as u64, "the proxy has {connections} connections, {SESSIONS} sessions are open");
     let longest = load.conclude()?;
     let exit = group.stop()?;
     // When the primary was the victim, the `ftrun` that was started is the one that died.
     if matches!(victim, Victim::Backup | Victim::BackupServer) {
-        ensure!(
-            exit == S::ON_SIGTERM,
-            "the server ends with {:?}, ftrun with {exit:?}",
-            S::ON_SIGTERM
-        );
+        ensure!(exit == S::ON_SIGTERM, "the server ends with {:?}, ftrun with {exit:?}", S::ON_SIGTERM);
     }
     Ok(longest)
 }
@@ -281,9 +246,8 @@ fn iterations<S: Server>(count: u64, victims: [Victim; 2]) -> Result<()> {
     let mut longest = Duration::ZERO;
     for seed in first..first + count {
         let victim = victims[usize::from(seed % 2 == 1)];
-        let wait = iteration::<S>(seed, victim).with_context(|| {
-            format!("{victim:?} killed; to repeat: FTRUN_SEED={seed} FTRUN_KILLS=1")
-        })?;
+        let wait = iteration::<S>(seed, victim)
+            .with_context(|| format!("{victim:?} killed; to repeat: FTRUN_SEED={seed} FTRUN_KILLS=1"))?;
         println!("seed {seed}: {victim:?} killed, longest wait of a client {wait:?}");
         longest = longest.max(wait);
     }
@@ -305,12 +269,7 @@ fn survives_loss_of_backup<S: Server>() -> Result<()> {
 }
 
 /// Starts `command`, which is to listen on `address` without a proxy.
-fn start_alone(
-    name: &str,
-    command: &mut Command,
-    address: SocketAddr,
-    dir: &Path,
-) -> Result<Program> {
+fn start_alone(name: &str, command: &mut Command, address: SocketAddr, dir: &Path) -> Result<Program> {
     let mut program = Program::start(name, command, dir)?;
     poll("the server to listen", OFTEN, || {
         let exit = program.exit()?;
@@ -333,8 +292,7 @@ fn drive_alone<S: Server>(server: &S, address: SocketAddr, dir: &Path) -> Result
     println!("seed {seed}");
     let mut load = Load::open(server, address, dir, seed)?;
     load.drive(S::STEPS, strike_at::<S>(seed), External::push)?;
-    load.conclude()
-        .with_context(|| format!("FTRUN_SEED={seed}"))?;
+    load.conclude().with_context(|| format!("FTRUN_SEED={seed}"))?;
     Ok(())
 }
 
@@ -363,9 +321,7 @@ fn notices_faults<S: Server>() -> Result<()> {
         let seed = rng::seed()?;
         let mut load = Load::open_via(&server, address, relay.address(), dir.path(), seed)?;
         relay.arm();
-        let outcome = load
-            .drive(S::STEPS, 0, |_| Ok(()))
-            .and_then(|()| load.conclude());
+        let outcome = load.drive(S::STEPS, 0, |_| Ok(())).and_then(|()| load.conclude());
         ensure!(relay.struck(), "{fault:?} did not happen: {outcome:?}");
         let Err(error) = outcome else {
             bail!("{fault:?} was not noticed, FTRUN_SEED={seed}");
@@ -406,14 +362,8 @@ fn record_then_replay<S: Server>() -> Result<()> {
             .and_then(|rest| rest.strip_suffix(" records, identical"))
             .and_then(|count| count.parse::<u64>().ok());
         ensure!(records.is_some_and(|it| it > 0), "it ended with: {last}");
-        ensure!(
-            recorder.stdout()? == replayer.stdout()?,
-            "the standard outputs differ"
-        );
-        ensure!(
-            recorded == replayed,
-            "the standard errors differ:\n{recorded}\n---\n{replayed}"
-        );
+        ensure!(recorder.stdout()? == replayer.stdout()?, "the standard outputs differ");
+        ensure!(recorded == replayed, "the standard errors differ:\n{recorded}\n---\n{replayed}");
         Ok(())
     })();
     compared.map_err(|error| replayer.explain(error))

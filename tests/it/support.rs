@@ -28,11 +28,7 @@ pub(crate) const OFTEN: Duration = Duration::from_millis(5);
 ///
 /// An error of `look` ends the wait at once; `Ok(None)` means 'not yet'. After [`DEADLINE`] the
 /// error says what was waited for.
-pub(crate) fn poll<T>(
-    what: &str,
-    interval: Duration,
-    mut look: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub(crate) fn poll<T>(what: &str, interval: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let end = Instant::now() + DEADLINE;
     loop {
         if let Some(found) = look().with_context(|| format!("while waiting for {what}"))? {
@@ -73,11 +69,7 @@ pub(crate) fn listening(address: SocketAddr) -> Result<bool> {
     let SocketAddr::V4(v4) = address else {
         bail!("{address} is not an IPv4 address");
     };
-    let local = format!(
-        "{:08X}:{:04X}",
-        u32::from_ne_bytes(v4.ip().octets()),
-        v4.port()
-    );
+    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(v4.ip().octets()), v4.port());
     const TCP_LISTEN: &str = "0A";
     let table = std::fs::read_to_string("/proc/net/tcp").context("/proc/net/tcp")?;
     Ok(table.lines().any(|line| {

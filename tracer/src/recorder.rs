@@ -17,7 +17,7 @@ use thiserror::Error;
 
 pub use self::outside::Outside;
 use crate::inject::{self, Held, InjectError};
-use crate::instructions::{self, Sites};
+use crate::instructions::Sites;
 use crate::signals;
 use crate::sys::ptrace::Resume;
 use crate::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
@@ -159,6 +159,14 @@ impl<'a> Recorder<'a> {
     pub fn learn_file_areas(&mut self, pid: i32) -> Result<(), crate::launch::LaunchError> {
         self.file_areas = memory::FileAreas::of(pid)?;
         Ok(())
+    }
+
+    /// Records what is already true when recording begins.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn note(&mut self, record: &Record) -> Result<(), RecordingError> {
+        self.append(record, "the beginning")
     }
 
     /// Runs the server to its end.

@@ -2,5 +2,8 @@
 
 pub mod cpu;
 pub mod pidfd;
+pub mod process;
 pub mod ptrace;
 pub mod spawn;
+
+pub use process::default_action;

@@ -25,11 +25,7 @@ impl Server for AsyncioKv {
     fn prepare(address: SocketAddr, _dir: &Path) -> Result<Self> {
         // The distribution's interpreter: a version switcher's `python3` on the PATH is a script.
         let system = Path::new("/usr/bin/python3");
-        let python = if system.is_file() {
-            system.to_owned()
-        } else {
-            installed("python3")?
-        };
+        let python = if system.is_file() { system.to_owned() } else { installed("python3")? };
         let command = vec![
             python.into(),
             // Neither the user's packages nor compiled files beside the script.

@@ -56,10 +56,7 @@ impl Server for Beanstalkd {
         let given: Vec<u64> = workers.iter().flat_map(|it| it.given.clone()).collect();
         let puts = EXTERNAL_JOBS + given.len() as u64;
         let unique: BTreeSet<u64> = given.into_iter().chain(1..=EXTERNAL_JOBS).collect();
-        ensure!(
-            unique.iter().copied().eq(1..=puts),
-            "{puts} puts were acknowledged, with the numbers {unique:?}"
-        );
+        ensure!(unique.iter().copied().eq(1..=puts), "{puts} puts were acknowledged, with the numbers {unique:?}");
         let mut left = Vec::new();
         for worker in workers {
             // What a connection has reserved is ready again when it ends.
@@ -186,12 +183,7 @@ impl Worker {
         let mut wire = Wire::connect(address, format!("worker {index}"))?;
         wire.send(format!("use {tube}\r\nwatch {tube}\r\nignore default\r\n").as_bytes())?;
         wire.expect(format!("USING {tube}\r\nWATCHING 2\r\nWATCHING 1\r\n").as_bytes())?;
-        Ok(Self {
-            wire,
-            tube,
-            model: Tube::default(),
-            given: Vec::new(),
-        })
+        Ok(Self { wire, tube, model: Tube::default(), given: Vec::new() })
     }
 
     /// A request, and what it will do.
@@ -296,9 +288,7 @@ impl Session for Worker {
         let requests: Vec<_> = (0..count).map(|_| self.request(rng)).collect();
         let (bytes, effects): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
         self.wire.send(&bytes.concat())?;
-        effects
-            .into_iter()
-            .try_for_each(|effect| self.check(effect))
+        effects.into_iter().try_for_each(|effect| self.check(effect))
     }
 
     fn longest_wait(&self) -> Duration {
@@ -326,10 +316,7 @@ impl NetcatWorker {
     fn connect(address: SocketAddr, dir: &Path) -> Result<Self> {
         let mut netcat = Netcat::connect(address, dir)?;
         netcat.say("use nc\r\n", "USING nc\r\n")?;
-        netcat.say(
-            "watch nc\r\nignore default\r\n",
-            "WATCHING 2\r\nWATCHING 1\r\n",
-        )?;
+        netcat.say("watch nc\r\nignore default\r\n", "WATCHING 2\r\nWATCHING 1\r\n")?;
         for number in 1..=EXTERNAL_JOBS {
             let request = format!("put 1 0 600 5\r\njob{number:02}\r\n");
             netcat.say(&request, &format!("INSERTED {number}\r\n"))?;

@@ -107,10 +107,7 @@ impl KvSession {
             Reply::Token(key) => {
                 let token = self.rest_after("VALUE ")?;
                 let plain = |byte: u8| byte.is_ascii_hexdigit() || b".-".contains(&byte);
-                ensure!(
-                    token.len() > 10 && token.bytes().all(plain),
-                    "no token: {token}"
-                );
+                ensure!(token.len() > 10 && token.bytes().all(plain), "no token: {token}");
                 let before = self.values.insert(key, token.clone());
                 ensure!(before.as_ref() != Some(&token), "{token} came twice");
                 Ok(())
@@ -127,9 +124,7 @@ impl KvSession {
 
     fn rest_after(&mut self, start: &str) -> Result<String> {
         let line = String::from_utf8(self.wire.line()?).context("a reply in ASCII")?;
-        let rest = line
-            .strip_prefix(start)
-            .and_then(|rest| rest.strip_suffix('\n'));
+        let rest = line.strip_prefix(start).and_then(|rest| rest.strip_suffix('\n'));
         let rest = rest.with_context(|| format!("expected {start}..., found {line}"))?;
         Ok(rest.to_owned())
     }
@@ -163,23 +158,15 @@ pub(crate) fn conclude(address: SocketAddr, mut sessions: Vec<KvSession>) -> Res
             audit.expect(wanted.as_bytes()).context(key.clone())?;
         }
     }
-    let mut shared: Vec<u64> = sessions
-        .iter_mut()
-        .flat_map(|it| it.shared.drain(..))
-        .collect();
+    let mut shared: Vec<u64> = sessions.iter_mut().flat_map(|it| it.shared.drain(..)).collect();
     shared.sort_unstable();
     let all: Vec<u64> = (1..=shared.len() as u64).collect();
-    ensure!(
-        shared == all,
-        "increments lost or done twice: {shared:?} were returned"
-    );
+    ensure!(shared == all, "increments lost or done twice: {shared:?} were returned");
     audit.send(format!("GET {SHARED}\n").as_bytes())?;
     audit.expect(format!("VALUE {}\n", shared.len()).as_bytes())?;
     audit.end()?;
     ensure!(sessions.len() == SESSIONS, "a session is missing");
-    sessions
-        .into_iter()
-        .try_for_each(|session| session.wire.end())
+    sessions.into_iter().try_for_each(|session| session.wire.end())
 }
 
 /// `nc`, with keys of its own.
@@ -190,10 +177,7 @@ pub(crate) struct KvNetcat {
 
 impl KvNetcat {
     pub(crate) fn connect(address: SocketAddr, dir: &Path) -> Result<Self> {
-        let mut client = Self {
-            netcat: Netcat::connect(address, dir)?,
-            log: String::new(),
-        };
+        let mut client = Self { netcat: Netcat::connect(address, dir)?, log: String::new() };
         client.append(0..20)?;
         client.netcat.answered()?;
         Ok(client)

@@ -87,10 +87,7 @@ max_queued_messages 0
             let Packet::Publish(found) = packet else {
                 bail!("instead of a retained message: {packet:?}");
             };
-            ensure!(
-                found.retained && found.payload == *kept,
-                "retained: {found:?}"
-            );
+            ensure!(found.retained && found.payload == *kept, "retained: {found:?}");
         }
         audit.disconnect()?;
         let mut connections = members.into_iter().map(|member| member.connection);
@@ -149,13 +146,7 @@ impl Member {
     fn open(address: SocketAddr, index: usize) -> Result<Self> {
         let mut connection = Connection::open(address, &format!("member{index}"))?;
         connection.subscribe(&[&own_topic(index), COMMON])?;
-        Ok(Self {
-            connection,
-            index,
-            published: 0,
-            heard: vec![0; SESSIONS],
-            kept: None,
-        })
+        Ok(Self { connection, index, published: 0, heard: vec![0; SESSIONS], kept: None })
     }
 
     fn publish(&mut self, rng: &mut Rng, due: &mut Due) -> Result<()> {
@@ -163,9 +154,7 @@ impl Member {
         let payload = rng.bytes(length);
         match rng.below(8) {
             0..=2 => {
-                let number = self
-                    .connection
-                    .publish(&own_topic(self.index), &payload, false)?;
+                let number = self.connection.publish(&own_topic(self.index), &payload, false)?;
                 due.acknowledgements.push(number);
                 due.own.push(payload);
             }
@@ -176,8 +165,7 @@ impl Member {
                 due.acknowledgements.push(number);
             }
             5 => {
-                self.connection
-                    .publish_unacknowledged(&own_topic(self.index), &payload)?;
+                self.connection.publish_unacknowledged(&own_topic(self.index), &payload)?;
                 due.own.push(payload);
             }
             6 => {
@@ -227,9 +215,8 @@ impl Member {
         let Packet::Publish(message) = packet else {
             bail!("{packet:?} is not due");
         };
-        let sender = (0..SESSIONS).find(|peer| {
-            message.payload.starts_with(format!("{peer} ").as_bytes()) && message.topic == COMMON
-        });
+        let sender = (0..SESSIONS)
+            .find(|peer| message.payload.starts_with(format!("{peer} ").as_bytes()) && message.topic == COMMON);
         let sender = sender.with_context(|| format!("nobody published {message:?}"))?;
         let wanted = common_payload(sender, self.heard[sender]);
         ensure!(
@@ -252,8 +239,7 @@ impl Session for Member {
         self.connection.flush()?;
         while !due.nothing(self) {
             let packet = self.connection.receive()?;
-            self.take(&packet, &mut due)
-                .with_context(|| format!("member {}", self.index))?;
+            self.take(&packet, &mut due).with_context(|| format!("member {}", self.index))?;
         }
         Ok(())
     }
@@ -292,11 +278,7 @@ impl PubSub {
         subscriber.wait_stdout(READY, ready)?;
         let mut publish = client("mosquitto_pub")?;
         let publisher = Program::start_fed("mosquitto_pub", publish.arg("-l"), dir)?;
-        let mut both = Self {
-            subscriber,
-            publisher,
-            fed: 0,
-        };
+        let mut both = Self { subscriber, publisher, fed: 0 };
         both.feed(PROBES / 3)?;
         both.arrived()?;
         Ok(both)

@@ -48,19 +48,13 @@ impl Server for Nginx {
         for (index, bytes) in files.iter().enumerate() {
             let path = root.join(format!("f{index}"));
             fs::write(&path, bytes)?;
-            File::options()
-                .write(true)
-                .open(&path)?
-                .set_modified(UNIX_EPOCH + Duration::from_secs(MODIFIED))?;
+            File::options().write(true).open(&path)?.set_modified(UNIX_EPOCH + Duration::from_secs(MODIFIED))?;
         }
         let configuration = dir.join("nginx.conf");
         fs::write(&configuration, configure(address, dir))?;
         let mut command = vec![installed("nginx")?.into(), "-c".into()];
         command.extend([configuration.into(), "-e".into(), "stderr".into()]);
-        Ok(Self {
-            command,
-            files: Arc::new(files),
-        })
+        Ok(Self { command, files: Arc::new(files) })
     }
 
     fn command(&self) -> Vec<OsString> {
@@ -68,10 +62,7 @@ impl Server for Nginx {
     }
 
     fn open(&self, address: SocketAddr, index: usize) -> Result<Browser> {
-        Ok(Browser {
-            wire: Wire::connect(address, format!("browser {index}"))?,
-            files: Arc::clone(&self.files),
-        })
+        Ok(Browser { wire: Wire::connect(address, format!("browser {index}"))?, files: Arc::clone(&self.files) })
     }
 
     fn external(&self, address: SocketAddr, dir: &Path) -> Result<ApacheBench> {
@@ -181,9 +172,7 @@ impl Browser {
                 self.headers("200 OK", &content(SIZES[index], "Accept-Ranges: bytes"))?;
                 self.wire.expect(&files[index])
             }
-            Wanted::HeadersOnly(index) => {
-                self.headers("200 OK", &content(SIZES[index], "Accept-Ranges: bytes"))
-            }
+            Wanted::HeadersOnly(index) => self.headers("200 OK", &content(SIZES[index], "Accept-Ranges: bytes")),
             Wanted::Part(index, first, last) => {
                 let size = SIZES[index];
                 let range = format!("Content-Range: bytes {first}-{last}/{size}");
@@ -196,9 +185,7 @@ impl Browser {
             }
             Wanted::NotModified(index) => {
                 let tag = etag(SIZES[index]);
-                let rest = format!(
-                    "Last-Modified: {LAST_MODIFIED}\r\nConnection: keep-alive\r\nETag: {tag}\r\n\r\n"
-                );
+                let rest = format!("Last-Modified: {LAST_MODIFIED}\r\nConnection: keep-alive\r\nETag: {tag}\r\n\r\n");
                 self.headers("304 Not Modified", &rest)
             }
             Wanted::Missing => {
@@ -217,14 +204,9 @@ impl Browser {
 
     /// The head of a reply; of its `Date` only the form is known.
     fn headers(&mut self, status: &str, rest: &str) -> Result<()> {
-        self.wire
-            .expect(format!("HTTP/1.1 {status}\r\nServer: nginx\r\nDate: ").as_bytes())?;
+        self.wire.expect(format!("HTTP/1.1 {status}\r\nServer: nginx\r\nDate: ").as_bytes())?;
         let date = self.wire.take(LAST_MODIFIED.len())?;
-        ensure!(
-            date.ends_with(b" GMT") && date[3..5] == *b", ",
-            "no date: {}",
-            date.escape_ascii()
-        );
+        ensure!(date.ends_with(b" GMT") && date[3..5] == *b", ", "no date: {}", date.escape_ascii());
         self.wire.expect(format!("\r\n{rest}").as_bytes())
     }
 }

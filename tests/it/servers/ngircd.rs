@@ -57,9 +57,7 @@ impl Server for Ngircd {
     fn conclude(&self, address: SocketAddr, mut chatters: Vec<Chatter>) -> Result<()> {
         let said: Vec<u64> = chatters.iter().map(|it| it.said).collect();
         for chatter in &mut chatters {
-            while (0..SESSIONS)
-                .any(|peer| peer != chatter.index && chatter.heard[peer] < said[peer])
-            {
+            while (0..SESSIONS).any(|peer| peer != chatter.index && chatter.heard[peer] < said[peer]) {
                 let line = chatter.wire.line()?;
                 ensure!(chatter.overheard(&line)?, "{}", line.escape_ascii());
             }
@@ -84,9 +82,7 @@ impl Server for Ngircd {
             let mask = chatter.mask.clone();
             quit(&mut chatter.wire, &chatter.nick).with_context(|| mask.clone())?;
             for other in &mut chatters[index + 1..] {
-                other
-                    .wire
-                    .expect(format!(":{mask} QUIT :\"done\"\r\n").as_bytes())?;
+                other.wire.expect(format!(":{mask} QUIT :\"done\"\r\n").as_bytes())?;
             }
         }
         Ok(())
@@ -95,11 +91,7 @@ impl Server for Ngircd {
 
 fn configure(address: SocketAddr) -> String {
     // Run by root it becomes nobody: ngircd refuses to stay root.
-    let identity = if nix::unistd::geteuid().is_root() {
-        "ServerUID = 65534\nServerGID = 65534\n"
-    } else {
-        ""
-    };
+    let identity = if nix::unistd::geteuid().is_root() { "ServerUID = 65534\nServerGID = 65534\n" } else { "" };
     format!(
         "[Global]
 Name = {SERVER}
@@ -209,15 +201,11 @@ impl Chatter {
         let line = String::from_utf8(self.wire.line()?).context("a line in ASCII")?;
         let mask = line.strip_suffix(&format!(" JOIN :{channel}\r\n"));
         let mask = mask.and_then(|mask| mask.strip_prefix(':'));
-        mask.with_context(|| line.clone())?
-            .clone_into(&mut self.mask);
+        mask.with_context(|| line.clone())?.clone_into(&mut self.mask);
         let names = String::from_utf8(self.wire.line()?).context("a line in ASCII")?;
         let start = format!(":{SERVER} 353 {} = {channel} :", self.nick);
         ensure!(names.starts_with(&start), "{names}");
-        let end = format!(
-            ":{SERVER} 366 {} {channel} :End of NAMES list\r\n",
-            self.nick
-        );
+        let end = format!(":{SERVER} 366 {} {channel} :End of NAMES list\r\n", self.nick);
         self.wire.expect(end.as_bytes())
     }
 
@@ -246,8 +234,7 @@ impl Chatter {
     /// Whether the line was caused by another user; if so it is the next one due from it.
     fn overheard(&mut self, line: &[u8]) -> Result<bool> {
         let text = str::from_utf8(line).context("a line in ASCII")?;
-        let other =
-            |peer: &usize| *peer != self.index && text.starts_with(&format!(":user{peer}!"));
+        let other = |peer: &usize| *peer != self.index && text.starts_with(&format!(":user{peer}!"));
         let Some(peer) = (0..SESSIONS).find(other) else {
             return Ok(false);
         };
@@ -272,10 +259,7 @@ impl Chatter {
         let length = rng.length(30, 300);
         let text = rng.word(length);
         let (command, answer) = match rng.below(8) {
-            0..=1 => (
-                format!("PING :{text}"),
-                Some(format!(":{SERVER} PONG {SERVER} :{text}")),
-            ),
+            0..=1 => (format!("PING :{text}"), Some(format!(":{SERVER} PONG {SERVER} :{text}"))),
             2 => {
                 let command = format!("PRIVMSG {nick} :{text}");
                 let answer = format!(":{} {command}", self.mask);
@@ -292,10 +276,7 @@ impl Chatter {
                 self.topic = text;
                 (command, Some(answer))
             }
-            5 => (
-                format!("ISON {nick} nobody"),
-                Some(format!(":{SERVER} 303 {nick} :{nick}")),
-            ),
+            5 => (format!("ISON {nick} nobody"), Some(format!(":{SERVER} 303 {nick} :{nick}"))),
             _ => {
                 let speech = speech(self.index, self.said);
                 self.said += 1;

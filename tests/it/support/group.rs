@@ -60,12 +60,7 @@ impl Group {
         let mut command = ftrun();
         command.arg("--state-dir").arg(dir.join("state")).arg("--");
         let program = Program::start("ftrun", command.args(server), dir)?;
-        Ok(Self {
-            known: vec![program.process()],
-            program,
-            address,
-            directory: dir.to_owned(),
-        })
+        Ok(Self { known: vec![program.process()], program, address, directory: dir.to_owned() })
     }
 
     /// Where clients connect.
@@ -108,9 +103,7 @@ impl Group {
             let paired = last.as_ref().is_some_and(|status| {
                 let listens = |it: &super::status::Proxy| it.listen.contains(&address);
                 status.replicas.len() == 2
-                    && status
-                        .only(Role::Primary)
-                        .is_some_and(|it| it.server_pid.is_some())
+                    && status.only(Role::Primary).is_some_and(|it| it.server_pid.is_some())
                     && status.only(Role::Backup).is_some()
                     && status.proxy.as_ref().is_some_and(listens)
             });
@@ -147,12 +140,7 @@ impl Group {
             let Some(status) = &last else {
                 return Ok(None);
             };
-            ensure!(
-                status.epoch <= before.epoch + 1,
-                "epoch {} was followed by {}",
-                before.epoch,
-                status.epoch
-            );
+            ensure!(status.epoch <= before.epoch + 1, "epoch {} was followed by {}", before.epoch, status.epoch);
             let solo = status.replicas.len() == 1 && status.only(Role::Solo).is_some();
             Ok((solo && status.epoch == before.epoch + 1).then(|| status.clone()))
         })
@@ -184,9 +172,7 @@ impl Group {
         let serving = status.only(Role::Solo).or(status.only(Role::Primary));
         let pid = serving.context("no replica serves")?.ftrun_pid;
         let serving = self.known.iter().find(|it| it.pid() == pid);
-        serving
-            .context("a known process")?
-            .signal(Signal::SIGTERM)?;
+        serving.context("a known process")?.signal(Signal::SIGTERM)?;
         let exit = self.program.wait()?;
         let mut left = Vec::new();
         poll("the group's processes to end", OFTEN, || {
@@ -201,10 +187,7 @@ impl Group {
             format!("still running: {commands:?}")
         })?;
         let after = self.status()?;
-        ensure!(
-            after.is_none(),
-            "after the end, ftrun status says {after:?}"
-        );
+        ensure!(after.is_none(), "after the end, ftrun status says {after:?}");
         Ok(exit)
     }
 

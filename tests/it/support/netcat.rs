@@ -36,8 +36,7 @@ impl Netcat {
     /// Waits until everything has been answered.
     pub(crate) fn answered(&mut self) -> Result<()> {
         let wanted = &self.expected;
-        self.program
-            .wait_stdout("every reply", |printed| printed.len() >= wanted.len())?;
+        self.program.wait_stdout("every reply", |printed| printed.len() >= wanted.len())?;
         let printed = self.program.stdout()?;
         ensure!(
             printed == *wanted,

@@ -47,10 +47,7 @@ impl Process {
     /// Its command line, for messages.
     pub(crate) fn command(self) -> String {
         let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        let words: Vec<_> = line
-            .split(|byte| *byte == 0)
-            .map(String::from_utf8_lossy)
-            .collect();
+        let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
         words.join(" ")
     }
 

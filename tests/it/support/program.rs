@@ -78,14 +78,7 @@ impl Program {
             child.wait().ok();
             anyhow::bail!("{name}: /proc/{pid}/stat cannot be read");
         };
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-            process,
-            mark: format!("{MARK}={value}"),
-            stdout,
-            stderr,
-        })
+        Ok(Self { name: name.to_owned(), child, process, mark: format!("{MARK}={value}"), stdout, stderr })
     }
 
     pub(crate) fn process(&self) -> Process {

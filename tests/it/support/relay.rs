@@ -45,8 +45,7 @@ impl Relay {
         let shared = Arc::clone(&countdown);
         thread::spawn(move || {
             while let Ok((client, _)) = listener.accept() {
-                if Arc::strong_count(&shared) == 1 || relay(client, server, fault, &shared).is_err()
-                {
+                if Arc::strong_count(&shared) == 1 || relay(client, server, fault, &shared).is_err() {
                     return;
                 }
             }
@@ -77,12 +76,7 @@ impl Drop for Relay {
     }
 }
 
-fn relay(
-    client: TcpStream,
-    server: SocketAddr,
-    fault: Fault,
-    countdown: &Arc<AtomicU32>,
-) -> std::io::Result<()> {
+fn relay(client: TcpStream, server: SocketAddr, fault: Fault, countdown: &Arc<AtomicU32>) -> std::io::Result<()> {
     let server = TcpStream::connect(server)?;
     let (client_too, server_too) = (client.try_clone()?, server.try_clone()?);
     let (input, output) = (Arc::downgrade(countdown), Arc::downgrade(countdown));
@@ -91,8 +85,7 @@ fn relay(
             return false;
         };
         let count = |left: u32| (left != UNARMED && left > 0).then(|| left - 1);
-        chunk.len() > SMALL
-            && countdown.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count) == Ok(1)
+        chunk.len() > SMALL && countdown.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count) == Ok(1)
     };
     thread::spawn(move || {
         copy(client, server, |chunk| {

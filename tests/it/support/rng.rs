@@ -46,16 +46,12 @@ impl Rng {
     /// Letters and digits.
     pub(crate) fn word(&mut self, length: usize) -> String {
         const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-        (0..length)
-            .map(|_| char::from(ALPHABET[self.index(ALPHABET.len())]))
-            .collect()
+        (0..length).map(|_| char::from(ALPHABET[self.index(ALPHABET.len())])).collect()
     }
 
     /// Any bytes.
     pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes: Vec<u8> = (0..length.div_ceil(8))
-            .flat_map(|_| self.next().to_le_bytes())
-            .collect();
+        let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).collect();
         bytes.truncate(length);
         bytes
     }

@@ -59,9 +59,7 @@ impl Status {
         let serving = self.replicas.iter().filter(serving).count();
         ensure!(serving <= 1, "{serving} replicas serve: {self:?}");
         for replica in &self.replicas {
-            if let (Role::Primary, Some(lsn), Some(acked)) =
-                (replica.role, replica.lsn, replica.acked_lsn)
-            {
+            if let (Role::Primary, Some(lsn), Some(acked)) = (replica.role, replica.lsn, replica.acked_lsn) {
                 ensure!(acked <= lsn, "acknowledged beyond the log: {replica:?}");
             }
         }

@@ -33,15 +33,7 @@ impl Wire {
             Ok(stream)
         };
         let stream = open().with_context(|| format!("{name}: connecting to {address}"))?;
-        Ok(Self {
-            name,
-            stream,
-            buffer: Vec::new(),
-            start: 0,
-            sent: 0,
-            looked_at: 0,
-            longest_wait: Duration::ZERO,
-        })
+        Ok(Self { name, stream, buffer: Vec::new(), start: 0, sent: 0, looked_at: 0, longest_wait: Duration::ZERO })
     }
 
     /// Bytes sent so far.
@@ -61,9 +53,7 @@ impl Wire {
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
         let sent = self.sent;
-        self.stream
-            .write_all(bytes)
-            .with_context(|| format!("{}: sending after {sent} bytes", self.name))?;
+        self.stream.write_all(bytes).with_context(|| format!("{}: sending after {sent} bytes", self.name))?;
         self.sent += bytes.len() as u64;
         Ok(())
     }
@@ -102,11 +92,7 @@ impl Wire {
         let show = |bytes: &[u8]| {
             let from = first.saturating_sub(20);
             let to = bytes.len().min(first + 80);
-            bytes
-                .get(from..to)
-                .unwrap_or_default()
-                .escape_ascii()
-                .to_string()
+            bytes.get(from..to).unwrap_or_default().escape_ascii().to_string()
         };
         bail!(
             "{}: byte {} of the stream differs, {first} into a reply of {}\n  expected ...{}\n  found    ...{}",

@@ -64,12 +64,7 @@ impl Connection {
         wire.send(&packet(0x10, &body))?;
         // CONNACK: no session present, accepted.
         wire.expect(&[0x20, 2, 0, 0])?;
-        Ok(Self {
-            wire,
-            outgoing: Vec::new(),
-            number: 0,
-            delivered: 0,
-        })
+        Ok(Self { wire, outgoing: Vec::new(), number: 0, delivered: 0 })
     }
 
     fn next_number(&mut self) -> u16 {
@@ -87,10 +82,7 @@ impl Connection {
         }
         self.wire.send(&packet(SUBSCRIBE, &body))?;
         let packet = self.receive()?;
-        ensure!(
-            matches!(packet, Packet::SubAck),
-            "instead of an acknowledged subscription: {packet:?}"
-        );
+        ensure!(matches!(packet, Packet::SubAck), "instead of an acknowledged subscription: {packet:?}");
         Ok(())
     }
 
@@ -165,11 +157,7 @@ impl Connection {
 
     fn acknowledge(&mut self, number: u16) -> Result<()> {
         self.delivered += 1;
-        ensure!(
-            number == self.delivered,
-            "message number {number} came where {} was due",
-            self.delivered
-        );
+        ensure!(number == self.delivered, "message number {number} came where {} was due", self.delivered);
         self.wire.send(&packet(PUBACK, &number.to_be_bytes()))
     }
 
