@@ -3,9 +3,11 @@
 //! - [`message`]: the control messages;
 //! - [`channel`]: how they and the log's frames share one stream;
 //! - [`heartbeat`]: the datagram that is sent beside the stream;
+//! - [`state`]: the state machine of one replica.
 //!
 //! Nothing here opens a socket or reads a clock: streams and times are passed in.
 
 pub mod channel;
 pub mod heartbeat;
 pub mod message;
+pub mod state;
