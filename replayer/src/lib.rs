@@ -1,1 +1,3 @@
 //! ftrun-replayer
+
+pub mod golive;
