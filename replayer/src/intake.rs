@@ -62,7 +62,13 @@ impl Intake {
             replayed: lsn,
             clock: None,
         };
-        Self { state: Mutex::new(state), ready: Condvar::new(), channel: Mutex::new(channel), proxy, keep_acknowledging: false }
+        Self {
+            state: Mutex::new(state),
+            ready: Condvar::new(),
+            channel: Mutex::new(channel),
+            proxy,
+            keep_acknowledging: false,
+        }
     }
 
     /// Test only: acknowledges on although it was told to stop.

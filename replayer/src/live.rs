@@ -141,8 +141,7 @@ pub fn take_over(
         .collect();
     let mut awaited: BTreeMap<ConnId, bool> = carried.iter().map(|c| (c.progress.conn, c.progress.closed)).collect();
     let listeners = sockets.as_ref().map(|s| s.listeners()).unwrap_or_default();
-    let message =
-        ToProxy::Takeover { epoch: identity.epoch, replica: identity.replica, resume, listeners, carried };
+    let message = ToProxy::Takeover { epoch: identity.epoch, replica: identity.replica, resume, listeners, carried };
     match proxy.ask(&message, "Takeover")? {
         ToReplica::TakenOver { gone } => {
             let gone: BTreeSet<ConnId> = gone.into_iter().collect();

@@ -47,8 +47,7 @@ impl Courier {
         let address = SocketAddr::from_abstract_name(&name).map_err(make)?;
         let listener = UnixListener::bind_addr(&address).map_err(make)?;
         let stream_type = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC) as u64;
-        let (session, socket) =
-            session.call(nr::SOCKET.into(), [libc::AF_UNIX as u64, stream_type, 0, 0, 0, 0])?;
+        let (session, socket) = session.call(nr::SOCKET.into(), [libc::AF_UNIX as u64, stream_type, 0, 0, 0, 0])?;
         let mut raw = (libc::AF_UNIX as u16).to_le_bytes().to_vec();
         raw.push(0);
         raw.extend(name.as_bytes());
@@ -60,8 +59,8 @@ impl Courier {
         let mut number = used.max(socket as i32) + 1;
         let mut session = session;
         loop {
-            let (next, result) = session
-                .call_raw(nr::DUP3.into(), [socket, number as u64, libc::O_CLOEXEC as u64, 0, 0, 0])?;
+            let (next, result) =
+                session.call_raw(nr::DUP3.into(), [socket, number as u64, libc::O_CLOEXEC as u64, 0, 0, 0])?;
             session = next;
             if result >= 0 {
                 break;
