@@ -87,6 +87,15 @@ pub enum UpstreamStep {
     Reset,
 }
 
+/// What becomes of a connection that a new primary does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It is connected anew, under a new name.
+    Anew,
+    /// The server had closed it; only the client has still to get the rest.
+    Finished,
+}
+
 /// Whether the client is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Client {
@@ -173,7 +182,9 @@ impl Connection {
 
     // ---- the client's socket
 
-    fn client_there(&self) -> bool {
+    /// Whether the client's socket is of use.
+    #[must_use]
+    pub fn client_there(&self) -> bool {
         matches!(self.client, Client::Open | Client::Ended)
     }
 
@@ -235,7 +246,8 @@ impl Connection {
     fn server_closed(&self) -> bool {
         self.closed
             || self.exiting
-            || (self.solo && (self.link == Link::Lost || (self.input.end_sent() && self.output.upstream_end().is_some())))
+            || (self.solo
+                && (self.link == Link::Lost || (self.input.end_sent() && self.output.upstream_end().is_some())))
     }
 
     // ---- the server's socket
@@ -339,12 +351,12 @@ impl Connection {
         }
     }
 
-    /// A new primary carries the connection on. False when it will not be resumed: the client is gone, or the server has closed
-    /// the connection and the proxy has all its output.
-    pub fn carry(&mut self, epoch: Epoch, carried: &Carried, at: SocketAddr) -> bool {
+    /// A new primary carries the connection on; see [`Connection::resumed`] for whether it comes to that.
+    pub fn carry(&mut self, epoch: Epoch, carried: &Carried, at: SocketAddr) {
         self.solo = true;
+        self.replace_link();
         if !self.client_there() || self.failed.is_some() {
-            return false;
+            return;
         }
         let progress = &carried.progress;
         self.accepted = true;
@@ -354,37 +366,34 @@ impl Connection {
             Ok(()) => self.input.carry(progress.consumed).map_err(ConnectionError::from),
             Err(error) => Err(error.into()),
         };
-        self.replace_link();
         match moved {
-            Ok(()) if self.closed && self.output.complete() => {
-                self.link = Link::Lost;
-                false
-            }
+            Ok(()) if self.closed && self.output.complete() => {}
             Ok(()) => {
                 let header = ResumeHeader { epoch, conn: progress.conn };
                 self.link = Link::Wanted(Target::Resume { at, header });
-                true
             }
-            Err(error) => {
-                self.link = Link::Lost;
-                self.fail(error);
-                false
-            }
+            Err(error) => self.fail(error),
         }
+    }
+
+    /// Whether a connection that a new primary carries on will reach it, or has. Not when the client is gone, nor when the server
+    /// has closed the connection and the proxy has all its output.
+    #[must_use]
+    pub fn resumed(&self) -> bool {
+        self.client_there() && self.failed.is_none() && self.link != Link::Lost
     }
 
     /// A new primary does not know the connection. Either the server never accepted it: then it is connected anew, with all
     /// its input. Or an order has shown that it was accepted: then the server closed it and the proxy has all its output.
-    pub fn carry_not(&mut self) {
+    pub fn carry_not(&mut self) -> Kept {
         self.solo = true;
         self.replace_link();
         if self.accepted {
             self.closed = true;
-            self.link = Link::Lost;
             if let Err(error) = self.output.finish() {
                 self.fail(error.into());
             }
-            return;
+            return Kept::Finished;
         }
         self.id = None;
         self.link = Link::Wanted(Target::Listener);
@@ -393,9 +402,12 @@ impl Connection {
             self.fail(error.into());
         }
         self.go_solo();
+        Kept::Anew
     }
 
+    /// Voids the server's socket.
     fn replace_link(&mut self) {
+        self.link = Link::Lost;
         self.link_serial += 1;
         self.write_failed = false;
     }
@@ -421,9 +433,7 @@ impl Connection {
     /// closed the connection.
     #[must_use]
     pub fn done(&self) -> bool {
-        !self.client_there()
-            && self.link != Link::Up
-            && (self.solo || self.closed || self.exiting || self.id.is_none())
+        !self.client_there() && self.link != Link::Up && (self.solo || self.closed || self.exiting || self.id.is_none())
     }
 }
 

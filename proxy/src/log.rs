@@ -3,13 +3,13 @@
 use std::fmt;
 
 /// Writes one line. A closed standard error is no reason to stop serving.
-pub(crate) fn say(line: fmt::Arguments<'_>) {
+pub(crate) fn write_line(line: fmt::Arguments<'_>) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr().lock(), "ftrun: proxy: {line}");
 }
 
-/// Formats one line for [`say`].
+/// Formats one line for [`write_line`].
 macro_rules! say {
-    ($($part:tt)*) => { $crate::log::say(format_args!($($part)*)) };
+    ($($part:tt)*) => { $crate::log::write_line(format_args!($($part)*)) };
 }
 pub(crate) use say;

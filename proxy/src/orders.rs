@@ -150,13 +150,7 @@ impl Authority {
     ///
     /// # Errors
     /// When its epoch is over, or its part is played by another.
-    pub fn hello(
-        &mut self,
-        control: ControlId,
-        epoch: Epoch,
-        replica: ReplicaId,
-        role: Role,
-    ) -> Result<(), Refusal> {
+    pub fn hello(&mut self, control: ControlId, epoch: Epoch, replica: ReplicaId, role: Role) -> Result<(), Refusal> {
         let over = Refusal::Superseded(self.epoch);
         if epoch < self.epoch && !self.ignore_epochs {
             return Err(over);

@@ -54,7 +54,9 @@ pub enum OutputError {
         produced: u64,
     },
     /// The new primary sends other bytes than the lost one did.
-    #[error("output differs from what the lost primary sent: at offset {offset} expected {expected:#04x}, found {found:#04x}")]
+    #[error(
+        "output differs from what the lost primary sent: at offset {offset} expected {expected:#04x}, found {found:#04x}"
+    )]
     Differs {
         /// Of the first different byte.
         offset: u64,
