@@ -175,8 +175,8 @@ pub struct Aside<'a> {
 }
 
 impl Outside for Aside<'_> {
-    fn bind(&mut self, id: ListenerId, asked: SocketAddr, reuse_addr: bool) -> Result<SocketAddr, i32> {
-        match self.control.ask(&ToProxy::Bind { id, asked, reuse_addr }, "Bind") {
+    fn bind(&mut self, id: ListenerId, asked: SocketAddr, reuse_addr: bool, v6_only: bool) -> Result<SocketAddr, i32> {
+        match self.control.ask(&ToProxy::Bind { id, asked, reuse_addr, v6_only }, "Bind") {
             Ok(ToReplica::Bound { outcome, .. }) => outcome,
             other => {
                 eprintln!("ftrun: the proxy cannot bind {asked}: {other:?}");

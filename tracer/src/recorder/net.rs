@@ -80,7 +80,7 @@ impl Recorder<'_> {
         };
         let reuse = option(libc::SOL_SOCKET, libc::SO_REUSEADDR);
         let v6_only = option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
-        match outside.bind(self.kernel.next_listener_id(), asked, reuse) {
+        match outside.bind(self.kernel.next_listener_id(), asked, reuse, v6_only) {
             Err(errno) => Ok(Before::Answer(-i64::from(errno))),
             Ok(public) => {
                 flow.extra.push(meta(SegmentRole::Local, address::encode(in_family_of(public, family))));
