@@ -102,6 +102,8 @@ pub enum ToProxy {
         asked: SocketAddr,
         /// Whether the server set SO_REUSEADDR.
         reuse_addr: bool,
+        /// Whether the server set IPV6_V6ONLY: else an IPv6 wildcard takes the IPv4 port too.
+        v6_only: bool,
     },
     /// The server listens: the proxy begins to accept clients and connects them to `real`. Answered by
     /// [`ToReplica::Listening`]. Primary or solo.

@@ -1,6 +1,9 @@
 //! The replaying side of ftrun: restore a snapshot, drive the process along the log, compare, go live.
-#![deny(unsafe_code)]
 
 pub mod divergence;
 pub mod driver;
+pub mod golive;
+pub mod intake;
+pub mod live;
 pub mod restore;
+pub mod retained;

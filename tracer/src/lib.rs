@@ -3,12 +3,15 @@
 //! All unsafe code of this crate is in [`sys`].
 
 pub mod capture;
+pub mod control;
 pub mod cpu;
 pub mod inject;
 pub mod instructions;
 pub mod launch;
+pub mod monitor;
 pub mod pipeline;
 pub mod recorder;
+pub mod ship;
 pub mod signals;
 pub mod start;
 pub mod sys;

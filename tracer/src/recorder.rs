@@ -9,6 +9,7 @@ mod outside;
 mod signal;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::kernel::{Kernel, ModelError};
 use common::record::{Kind, Record, Segment, SegmentRole};
@@ -100,6 +101,8 @@ pub struct Recorder<'a> {
     at_exit: Option<signal::AtExit>,
     refused: BTreeSet<String>,
     clock_offset: i64,
+    /// The epoch that the primary acts in, as the pair has it.
+    epoch: Option<&'a AtomicU64>,
 }
 
 impl std::fmt::Debug for Recorder<'_> {
@@ -139,7 +142,13 @@ impl<'a> Recorder<'a> {
             at_exit: None,
             refused: BTreeSet::new(),
             clock_offset: 0,
+            epoch: None,
         }
+    }
+
+    /// Where to look for the epoch in force: a change becomes a record.
+    pub fn follow_epoch(&mut self, epoch: &'a AtomicU64) {
+        self.epoch = Some(epoch);
     }
 
     /// Nanoseconds to add to the monotonic clocks of this machine, so that the server's never go back.
@@ -222,6 +231,13 @@ impl<'a> Recorder<'a> {
         let regs = stopped.registers()?;
         let call = call_of(&regs);
         self.at_exit = None;
+        if let Some(epoch) = self.epoch.map(|epoch| epoch.load(Ordering::SeqCst))
+            && epoch > self.kernel.epoch().0
+        {
+            let mut record = Record::new(Kind::Epoch, 0, 0);
+            record.args = vec![epoch];
+            self.append(&record, "a new epoch")?;
+        }
         if !self.held.is_empty() {
             return self.deliver_at_entry(stopped, &regs, &call);
         }

@@ -74,15 +74,17 @@ impl Recorder<'_> {
         let Some(outside) = self.outside.as_deref_mut() else { return Ok(Before::Run(None)) };
         let asked = flow.gathered.inputs.first().and_then(|s| address::internet(&s.bytes));
         let Some(asked) = asked else { return Ok(Before::Run(None)) };
-        let reuse = match self.kernel.object(fd) {
-            Some(Object::Tcp(tcp)) => tcp.options.is_set(libc::SOL_SOCKET, libc::SO_REUSEADDR),
+        let option = |level, name| match self.kernel.object(fd) {
+            Some(Object::Tcp(tcp)) => tcp.options.is_set(level, name),
             _ => false,
         };
-        match outside.bind(self.kernel.next_listener_id(), asked, reuse) {
+        let reuse = option(libc::SOL_SOCKET, libc::SO_REUSEADDR);
+        let v6_only = option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+        match outside.bind(self.kernel.next_listener_id(), asked, reuse, v6_only) {
             Err(errno) => Ok(Before::Answer(-i64::from(errno))),
             Ok(public) => {
                 flow.extra.push(meta(SegmentRole::Local, address::encode(in_family_of(public, family))));
-                let aside = address::encode(in_family_of(outside.aside(public), family));
+                let aside = address::encode(in_family_of(outside.aside(public, v6_only), family));
                 stopped.write(inject::SCRATCH, &aside)?;
                 let mut regs = *regs;
                 regs.rsi = inject::SCRATCH;

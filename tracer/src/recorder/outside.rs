@@ -10,10 +10,11 @@ pub trait Outside {
     ///
     /// # Errors
     /// The errno that bind(2) is to give, EADDRINUSE for example.
-    fn bind(&mut self, id: ListenerId, asked: SocketAddr, reuse_addr: bool) -> Result<SocketAddr, i32>;
+    fn bind(&mut self, id: ListenerId, asked: SocketAddr, reuse_addr: bool, v6_only: bool) -> Result<SocketAddr, i32>;
 
-    /// Where the server's socket is bound instead; port 0 lets the kernel choose.
-    fn aside(&self, asked: SocketAddr) -> SocketAddr;
+    /// Where the server's socket is bound instead; port 0 lets the kernel choose. `v6_only`: the socket takes no mapped
+    /// IPv4 address.
+    fn aside(&self, asked: SocketAddr, v6_only: bool) -> SocketAddr;
 
     /// Clients are let in.
     ///

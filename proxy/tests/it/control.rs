@@ -1,0 +1,146 @@
+//! Control connections: who is obeyed, what is answered, how it ends.
+
+use std::time::Duration;
+
+use common::orders::{CONTROL_MAGIC, ListenerId, Progress, Role, ToProxy, ToReplica, preamble};
+use ftrun_proxy::orders::Mode;
+use ftrun_proxy::{Config, Exit, ProxyError, Status};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::harness::*;
+
+fn is_superseded(answer: &ToReplica, epoch: u64) {
+    assert_eq!(*answer, ToReplica::Superseded { epoch: common::ids::Epoch(epoch) });
+}
+
+#[tokio::test]
+async fn an_older_epoch_is_ignored_and_told() {
+    let mut pair = Pair::start(Config::default()).await;
+    let (mut client, server, conn) = pair.client().await;
+    let next = Next::new().await;
+    drop(server);
+    let carried = common::orders::Carried { progress: progress(conn, 0, 0), output_from: 0 };
+    pair.backup.take_over(2, &next, pair.at, vec![carried]).await;
+    // The old primary is told at once, and for each order that it still gives.
+    is_superseded(&pair.primary.answer().await, 2);
+    pair.primary.send(ToProxy::Unlisten { id: LISTENER }).await;
+    is_superseded(&pair.primary.answer().await, 2);
+    pair.primary.send(ToProxy::Exit { status: 0 }).await;
+    is_superseded(&pair.primary.answer().await, 2);
+    is_superseded(&pair.primary.hello(1, Role::Primary).await, 2);
+    is_superseded(&pair.primary.take_over(2, &next, pair.at, vec![]).await, 2);
+    let (mut server, _) = next.resumed().await;
+    write(&mut server, b"untouched").await;
+    expect(&mut client, b"untouched").await;
+    let mut late = TcpStream::connect(pair.at).await.unwrap();
+    let (mut server, _) = accept(&next.server, 2).await;
+    write(&mut server, b"still open").await;
+    expect(&mut late, b"still open").await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_told_as_errno() {
+    const EADDRINUSE: i32 = 98;
+    let mut pair = Pair::start(Config::default()).await;
+    let taken = TcpListener::bind(LOOPBACK).await.unwrap();
+    assert_eq!(pair.primary.bind(ListenerId(8), taken.local_addr().unwrap()).await, Err(EADDRINUSE));
+    let same = pair.primary.bind(LISTENER, LOOPBACK.parse().unwrap()).await;
+    assert_eq!(same, Ok(pair.at), "the same listener has its address already");
+}
+
+#[tokio::test]
+async fn an_override_moves_the_first_bind_only() {
+    let place = TcpListener::bind(LOOPBACK).await.unwrap().local_addr().unwrap();
+    let proxy = Proxy::start(Config { listen_override: Some(place), ..Config::default() });
+    let mut primary = Replica::greet(proxy.control, 0xa, 1, Role::Primary).await;
+    assert_eq!(primary.bind(ListenerId(1), "127.0.0.1:1".parse().unwrap()).await, Ok(place));
+    let other = primary.bind(ListenerId(2), LOOPBACK.parse().unwrap()).await.unwrap();
+    assert_ne!(other.port(), place.port());
+}
+
+#[tokio::test]
+async fn a_closed_listener_refuses_and_its_port_is_free() {
+    let mut pair = Pair::start(Config::default()).await;
+    pair.primary.send(ToProxy::Unlisten { id: LISTENER }).await;
+    assert_eq!(pair.primary.bind(ListenerId(8), pair.at).await, Ok(pair.at));
+    let refused = within("a refusal", TcpStream::connect(pair.at)).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn a_stranger_is_not_served() {
+    let pair = Pair::start(Config::default()).await;
+    let mut stranger = TcpStream::connect(pair.proxy.control).await.unwrap();
+    let mut other_version = CONTROL_MAGIC.to_vec();
+    other_version.extend([0xff; 4]);
+    stranger.write_all(&other_version).await.unwrap();
+    expect(&mut stranger, &preamble()).await;
+    expect_end(&mut stranger).await;
+}
+
+#[tokio::test]
+async fn the_exit_brings_out_what_is_released_and_ends_the_proxy() {
+    let mut pair = Pair::start(Config::default()).await;
+    let (mut client, mut server, conn) = pair.client().await;
+    let output = pattern(6 << 20, 3);
+    // The client does not read yet: the proxy has to wait for it.
+    let expected = output.clone();
+    let writer = tokio::spawn(async move { server.write_all(&output).await });
+    pair.backup.release(Progress { finished: true, closed: true, ..progress(conn, 0, 6 << 20) }).await;
+    pair.backup.send(ToProxy::Exit { status: 7 << 8 }).await;
+    expect(&mut client, &expected).await;
+    expect_end(&mut client).await;
+    within("the server's write", writer).await.unwrap().unwrap();
+    drop(client);
+    assert_eq!(pair.proxy.ended().await.unwrap(), Exit::Server { status: 7 << 8 });
+}
+
+#[tokio::test]
+async fn the_exit_of_a_solo_server_ends_its_connections() {
+    let mut pair = Pair::start(Config::default()).await;
+    let (mut client, mut server, _) = pair.client().await;
+    pair.primary.hello(2, Role::Solo).await;
+    write(&mut server, b"last words").await;
+    drop((server, pair.server));
+    pair.primary.send(ToProxy::Exit { status: 9 }).await;
+    expect(&mut client, b"last words").await;
+    expect_end(&mut client).await;
+    drop(client);
+    assert_eq!(pair.proxy.ended().await.unwrap(), Exit::Server { status: 9 });
+}
+
+#[tokio::test]
+async fn the_proxy_ends_when_no_replica_comes_back() {
+    let config = Config { replicas_lost_limit: Duration::from_millis(100), ..Config::default() };
+    let pair = Pair::start(config).await;
+    drop((pair.primary, pair.backup));
+    let ended = pair.proxy.ended().await;
+    assert!(matches!(ended, Err(ProxyError::ReplicasLost { connections: 0, .. })), "{ended:?}");
+}
+
+#[tokio::test]
+async fn an_unexplained_end_resets_the_client_once_its_time_is_up() {
+    let config = Config { unexplained_limit: Duration::from_millis(100), ..Config::default() };
+    let pair = Pair::start(config).await;
+    let (mut client, server, _) = pair.client().await;
+    drop(server);
+    expect_reset(&mut client).await;
+}
+
+#[tokio::test]
+async fn the_figures_follow() {
+    let pair = Pair::start(Config::default()).await;
+    let (client, _server, _) = pair.client().await;
+    let expected =
+        Status { epoch: common::ids::Epoch(1), mode: Mode::Paired, listen: vec![pair.at], connections: 1, replicas: 2 };
+    assert_eq!(pair.proxy.stats.read(), expected);
+    client.set_zero_linger().unwrap();
+    drop(client);
+    within("the figures", async {
+        while pair.proxy.stats.read().connections > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,210 @@
+//! The backup's end of the log channel: checks frames, acknowledges them, releases output, and queues records for the driver.
+//!
+//! A frame is acknowledged, and the output that it leads to released, in one step with its taking in. That step is not taken
+//! any more once acknowledging has been stopped: from then on the old primary's output stays where it is.
+
+use std::collections::VecDeque;
+use std::net::TcpStream;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use common::ids::{Epoch, Lsn};
+use common::kernel::Kernel;
+use common::log::frame::FrameReader;
+use common::orders::{Progress, ToProxy};
+use common::pair::channel::{self, FromPrimary};
+use common::pair::message::{ToBackup, ToPrimary};
+use common::pair::state::Event;
+use common::record::Record;
+use tracer::control::ProxyControl;
+
+/// A record that waits for the driver.
+#[derive(Debug)]
+pub struct Item {
+    /// Where it stands.
+    pub lsn: Lsn,
+    /// The record.
+    pub record: Record,
+    arrived: Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: VecDeque<Item>,
+    acknowledging: bool,
+    draining: bool,
+    received: Lsn,
+    replayed: Lsn,
+    /// The primary's clock in its last frame, and when that arrived.
+    clock: Option<(u64, Instant)>,
+}
+
+/// What intake, driver and monitor share.
+#[derive(Debug)]
+pub struct Intake {
+    state: Mutex<State>,
+    ready: Condvar,
+    channel: Mutex<TcpStream>,
+    proxy: Option<Arc<ProxyControl>>,
+    keep_acknowledging: bool,
+}
+
+impl Intake {
+    /// For a log that begins at `lsn`.
+    #[must_use]
+    pub fn new(lsn: Lsn, channel: TcpStream, proxy: Option<Arc<ProxyControl>>) -> Self {
+        let state = State {
+            queue: VecDeque::new(),
+            acknowledging: true,
+            draining: false,
+            received: lsn,
+            replayed: lsn,
+            clock: None,
+        };
+        Self {
+            state: Mutex::new(state),
+            ready: Condvar::new(),
+            channel: Mutex::new(channel),
+            proxy,
+            keep_acknowledging: false,
+        }
+    }
+
+    /// Test only: acknowledges on although it was told to stop.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn keeping_on(self, keep_acknowledging: bool) -> Self {
+        Self { keep_acknowledging, ..self }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the channel in until it ends. For a thread of its own.
+    pub fn run(&self, mut stream: TcpStream, mut model: Kernel, epoch: Epoch, events: &Sender<Event>) {
+        let mut follow = FrameReader::new(self.lock().received, epoch);
+        loop {
+            let taken = match channel::read_from_primary(&mut stream) {
+                Ok(FromPrimary::Frame(bytes)) => self.take(&bytes, &mut follow, &mut model),
+                Ok(FromPrimary::Message(ToBackup::Heartbeat { .. })) => Ok(()),
+                Ok(FromPrimary::Message(other)) => Err(format!("unexpected message {other:?}")),
+                Err(_) => {
+                    // Nobody listens any more when the replica ends.
+                    let _ = events.send(Event::ChannelClosed);
+                    return;
+                }
+            };
+            if let Err(reason) = taken {
+                eprintln!("ftrun: the log cannot be followed: {reason}");
+                let _ = events.send(Event::Diverged);
+                return;
+            }
+            if events.send(Event::HeartbeatHeard).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn take(&self, bytes: &[u8], follow: &mut FrameReader, model: &mut Kernel) -> Result<(), String> {
+        let frame = follow.accept(bytes).map_err(|error| error.to_string())?;
+        let arrived = Instant::now();
+        let mut items = Vec::new();
+        for record in frame.records() {
+            let (lsn, record) = record.map_err(|error| error.to_string())?;
+            model.apply(&record).map_err(|error| format!("record at LSN {lsn}: {error}"))?;
+            items.push(Item { lsn, record, arrived });
+        }
+        let progress = model.take_progress();
+        for one in progress.iter().filter(|one| one.closed) {
+            model.forget(one.conn);
+        }
+        let mut state = self.lock();
+        if !state.acknowledging {
+            return Ok(());
+        }
+        state.queue.extend(items);
+        state.received = frame.header.end_lsn();
+        state.clock = Some((frame.header.time, arrived));
+        self.ready.notify_one();
+        self.acknowledge(&state, progress);
+        Ok(())
+    }
+
+    /// Releases and acknowledges, while the state is locked: no such step overlaps with the end of acknowledging.
+    fn acknowledge(&self, state: &State, progress: Vec<Progress>) {
+        if let Some(proxy) = &self.proxy
+            && !progress.is_empty()
+            && let Err(error) = proxy.send(&ToProxy::Release { progress })
+        {
+            eprintln!("ftrun: output cannot be released: {error}");
+        }
+        let ack = ToPrimary::Ack { received: state.received, replayed: state.replayed };
+        // A primary that is gone is noticed by the reader.
+        let _ = channel::write_message(&mut *self.channel.lock().unwrap_or_else(PoisonError::into_inner), &ack);
+    }
+
+    /// Sends a message that is no acknowledgement.
+    pub fn say(&self, message: &ToPrimary) {
+        // A primary that is gone is noticed by the reader.
+        let _ = channel::write_message(&mut *self.channel.lock().unwrap_or_else(PoisonError::into_inner), message);
+    }
+
+    /// Says how far the driver is, while it may be said.
+    pub fn report(&self) {
+        let state = self.lock();
+        if state.acknowledging {
+            self.acknowledge(&state, Vec::new());
+        }
+    }
+
+    /// From the return of this call on nothing is acknowledged or released, and nothing more is taken in.
+    pub fn stop(&self) {
+        self.lock().acknowledging = self.keep_acknowledging;
+    }
+
+    /// The driver gets what is in hand, then the end.
+    pub fn drain(&self) {
+        let mut state = self.lock();
+        state.acknowledging = false;
+        state.draining = true;
+        drop(state);
+        self.ready.notify_one();
+    }
+
+    /// Test only: forgets what is in hand.
+    #[doc(hidden)]
+    pub fn skip(&self) {
+        self.lock().queue.clear();
+        self.drain();
+    }
+
+    /// The next record; waits for it. `None` when the log is drained.
+    #[must_use]
+    pub fn next(&self) -> Option<Item> {
+        let state = self.lock();
+        let waiting = |state: &mut State| state.queue.is_empty() && !state.draining;
+        let mut state = self.ready.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner);
+        state.queue.pop_front()
+    }
+
+    /// The driver has applied the log up to here.
+    pub fn replayed(&self, lsn: Lsn) {
+        self.lock().replayed = lsn;
+    }
+
+    /// Received, replayed, and for how long the oldest record in hand has been waiting, in milliseconds.
+    #[must_use]
+    pub fn progress(&self) -> (Lsn, Lsn, u64) {
+        let state = self.lock();
+        let lag = state.queue.front().map_or(0, |item| item.arrived.elapsed().as_millis() as u64);
+        (state.received, state.replayed, lag)
+    }
+
+    /// The primary's CLOCK_MONOTONIC now, as far as its last frame tells, in nanoseconds.
+    #[must_use]
+    pub fn primary_clock(&self) -> Option<u64> {
+        self.lock().clock.map(|(time, arrived)| time + arrived.elapsed().as_nanos() as u64)
+    }
+}
