@@ -1,31 +1,41 @@
-// SCM_RIGHTS: a process sends a descriptor to itself and receives another number for the same file.
+// SCM_RIGHTS: a descriptor in a message is refused, and the message does not go out. Other control data does.
+// refused: sendmsg with descriptors (SCM_RIGHTS)
 #include "guest.h"
 
 #include <sys/socket.h>
 
-int main(void) {
-    int pair[2], fd = file_with("data", "carried over");
-    OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
-    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0}, byte = 'd';
+static char control[CMSG_SPACE(64)] __attribute__((aligned(8)));
+
+static long send_with(int socket, int type, const void *value, size_t length) {
+    char byte = 'd';
     struct iovec data = {&byte, 1};
     struct msghdr message = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(length)};
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
     head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(sizeof fd);
-    memcpy(CMSG_DATA(head), &fd, sizeof fd);
-    CHECK(sendmsg(pair[0], &message, 0) == 1);
-    OK(close(fd));
-    memset(control, 0, sizeof control);
-    CHECK(recvmsg(pair[1], &message, MSG_CMSG_CLOEXEC) == 1);
-    head = CMSG_FIRSTHDR(&message);
-    CHECK(head && head->cmsg_type == SCM_RIGHTS);
-    int received;
-    memcpy(&received, CMSG_DATA(head), sizeof received);
-    char text[16] = "";
-    CHECK(pread(received, text, sizeof text, 0) == 12 && lseek(received, 0, SEEK_CUR) == 12);
-    CHECK(fcntl(received, F_GETFD) == FD_CLOEXEC);
-    printf("descriptor %d: %s\n", received, text);
+    head->cmsg_type = type;
+    head->cmsg_len = CMSG_LEN(length);
+    memcpy(CMSG_DATA(head), value, length);
+    return sendmsg(socket, &message, 0);
+}
+
+int main(void) {
+    int pair[2], fd = file_with("data", "stays here"), yes = 1;
+    OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
+    OK(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes));
+    FAILS(EINVAL, send_with(pair[0], SCM_RIGHTS, &fd, sizeof fd));
+    struct ucred self = {getpid(), getuid(), getgid()}, sender;
+    CHECK(send_with(pair[0], SCM_CREDENTIALS, &self, sizeof self) == 1);
+    char byte, received[CMSG_SPACE(64)];
+    struct iovec data = {&byte, 1};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = received, .msg_controllen = sizeof received};
+    CHECK(recvmsg(pair[1], &message, MSG_DONTWAIT) == 1);
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    CHECK(head && head->cmsg_type == SCM_CREDENTIALS);
+    memcpy(&sender, CMSG_DATA(head), sizeof sender);
+    CHECK(sender.pid == getpid());
+    printf("pid %d uid %d gid %d\n", sender.pid, sender.uid, sender.gid);
+    FAILS(EAGAIN, recvmsg(pair[1], &message, MSG_DONTWAIT));
     return 0;
 }

@@ -18,6 +18,8 @@ pub(crate) struct Guest {
     pub(crate) stdin: Option<String>,
     /// It prints the same in every run.
     pub(crate) fixed_output: bool,
+    /// What ftrun refuses it, by the name that the refusal gives.
+    pub(crate) refused: Option<String>,
 }
 
 /// Where the sources are.
@@ -42,6 +44,7 @@ impl Guest {
             outcome,
             stdin: announced(&text, "stdin").map(str::to_owned),
             fixed_output: announced(&text, "output") == Some("fixed"),
+            refused: announced(&text, "refused").map(str::to_owned),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use common::kernel::bit;
 use common::record::{Placement, Record, Segment, SegmentRole};
-use common::syscall::nr;
+use common::syscall::{Memory, nr};
 
 use super::{InCall, Next, Recorder, RecordingError};
-use crate::inject::Held;
+use crate::inject::{self, Held};
 use crate::instructions;
 use crate::signals;
 use crate::sys::ptrace::Resume;
@@ -21,15 +21,53 @@ pub(super) enum Ran {
     Dead(i32),
 }
 
-/// The timeout in milliseconds of a call that gives EINTR where it was interrupted for nothing, and can be made again.
-fn made_again(flow: &InCall) -> Option<i32> {
+/// How long a call may wait, and where it is told so.
+#[derive(Debug, Clone, Copy)]
+enum Patience {
+    Endless,
+    /// Argument 3, in milliseconds.
+    Milliseconds(u64),
+    /// In nanoseconds: the struct timespec that this argument points to.
+    Timespec(u64, usize),
+}
+
+/// Whether a call gives EINTR also where it was interrupted for nothing, and can be made again.
+fn made_again(flow: &InCall, memory: &dyn Memory) -> Option<Patience> {
     let args = &flow.call.args;
-    match flow.shape.number {
-        nr::EPOLL_WAIT | nr::EPOLL_PWAIT => Some(args[3] as i32),
-        nr::EPOLL_PWAIT2 if args[3] == 0 => Some(-1),
-        nr::RT_SIGTIMEDWAIT if args[2] == 0 => Some(-1),
-        _ => None,
+    let arg = match flow.shape.number {
+        nr::EPOLL_WAIT | nr::EPOLL_PWAIT => {
+            return Some(u64::try_from(args[3] as i32).map_or(Patience::Endless, Patience::Milliseconds));
+        }
+        nr::EPOLL_PWAIT2 => 3,
+        nr::RT_SIGTIMEDWAIT => 2,
+        _ => return None,
+    };
+    if args[arg] == 0 {
+        return Some(Patience::Endless);
     }
+    let raw = memory.bytes(args[arg], 16).ok()?;
+    let word = |at: usize| raw[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
+    Some(Patience::Timespec(word(0).saturating_mul(1_000_000_000).saturating_add(word(8)), arg))
+}
+
+/// The registers of the same call with what is left of its time after `gone` nanoseconds.
+fn with_time_left(stopped: &Stopped, patience: Patience, gone: u64) -> Result<(), RecordingError> {
+    let mut regs = stopped.registers()?;
+    match patience {
+        Patience::Endless => return Ok(()),
+        Patience::Milliseconds(whole) => regs.r10 = whole.saturating_sub(gone / 1_000_000),
+        Patience::Timespec(whole, arg) => {
+            let left = whole.saturating_sub(gone);
+            let spec = [(left / 1_000_000_000).to_le_bytes(), (left % 1_000_000_000).to_le_bytes()].concat();
+            stopped.write(inject::SCRATCH, &spec)?;
+            if arg == 2 {
+                regs.rdx = inject::SCRATCH;
+            } else {
+                regs.r10 = inject::SCRATCH;
+            }
+        }
+    }
+    Ok(stopped.set_registers(&regs)?)
 }
 
 /// A call has returned and a signal is pending right there.
@@ -227,7 +265,8 @@ impl Recorder<'_> {
         flow: &InCall,
     ) -> Result<Ran, RecordingError> {
         let pid = stopped.pid();
-        let deadline = made_again(flow).map(|timeout| (timeout, self.monotonic_now()));
+        let made_again = made_again(flow, &stopped).map(|patience| (patience, self.monotonic_now()));
+        let mut changed = false;
         loop {
             stopped = match stopped.run(Resume::ToSyscallExit, 0)? {
                 Event::SyscallExit(stopped) => stopped,
@@ -237,13 +276,14 @@ impl Recorder<'_> {
                     return Err(TraceeError::Unexpected { pid, expected: "the return of a system call", found }.into());
                 }
             };
-            let Some((timeout, since)) = deadline else { return Ok(Ran::Returned(stopped)) };
+            let Some((patience, since)) = made_again else { return Ok(Ran::Returned(stopped)) };
             let mut after = stopped.registers()?;
             let ignored = || (1..=64).all(|s| pending(pid) & bit(s) == 0 || self.treatment(s) == Treatment::Drop);
             if after.rax as i64 != -i64::from(libc::EINTR) || !ignored() {
-                if after.r10 != regs.r10 {
-                    after.r10 = regs.r10;
+                if changed {
+                    [after.rdx, after.r10] = [regs.rdx, regs.r10];
                     stopped.set_registers(&after)?;
+                    stopped.write(inject::SCRATCH, &[0; 16])?;
                 }
                 return Ok(Ran::Returned(stopped));
             }
@@ -270,12 +310,8 @@ impl Recorder<'_> {
             if !self.held.is_empty() {
                 return Ok(Ran::Anew(stopped));
             }
-            if timeout > 0 {
-                let gone = self.monotonic_now().saturating_sub(since) / 1_000_000;
-                let mut again = stopped.registers()?;
-                again.r10 = (timeout as u64).saturating_sub(gone);
-                stopped.set_registers(&again)?;
-            }
+            with_time_left(&stopped, patience, self.monotonic_now().saturating_sub(since))?;
+            changed = true;
         }
     }
 
