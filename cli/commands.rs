@@ -1,17 +1,25 @@
 //! The jobs of ftrun.
 
+mod backup;
 mod dump;
+mod embedded;
+mod front;
+mod primary;
 mod record;
 mod replay;
+mod status;
 
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use common::arbiter::{Arbiter, ArbiterSpec, FileArbiter};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, Faults};
 use crate::exit::Exit;
 
 /// Does what was asked.
@@ -20,7 +28,11 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Dump(args)) => dump::run(args),
-        _ => anyhow::bail!("not yet"),
+        Some(Command::Status(args)) => status::run(args),
+        Some(Command::Demo(_) | Command::ExampleKv(_)) => anyhow::bail!("not yet"),
+        None if arguments.run.backup => backup::run(arguments.run),
+        None if arguments.run.proxy => front::run(arguments.run),
+        None => primary::run(arguments.run),
     }
 }
 
@@ -110,4 +122,45 @@ fn kill_and_reap(pid: i32) {
             }
         }
     }
+}
+
+/// A listening socket: inherited, or bound here.
+fn listener(inherited: Option<i32>, address: Option<SocketAddr>, option: &str) -> Result<TcpListener> {
+    match (inherited, address) {
+        (Some(fd), _) => Ok(tracer::sys::inherited_listener(fd)?),
+        (None, Some(address)) => {
+            TcpListener::bind(address).with_context(|| format!("{option} {address} cannot be listened on"))
+        }
+        (None, None) => anyhow::bail!("{option} is missing: the address to listen on"),
+    }
+}
+
+/// A socket for heartbeats to `peer`.
+fn udp_towards(peer: SocketAddr) -> Result<UdpSocket> {
+    let any: IpAddr = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    Ok(UdpSocket::bind((any, 0))?)
+}
+
+/// The arbiter of a specification; tests may take its test-and-set away.
+fn open_arbiter(spec: &ArbiterSpec, faults: &Faults) -> Result<Box<dyn Arbiter + Send>> {
+    if faults.without.iter().any(|rule| rule == "test-and-set")
+        && let Some(dir) = spec.to_string().strip_prefix("file:")
+    {
+        return Ok(Box::new(FileArbiter::without_test_and_set(dir)?));
+    }
+    Ok(spec.open()?)
+}
+
+/// The environment that the server gets: ftrun's own settings are not for it.
+fn server_environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("FTRUN_TEST_")).collect()
+}
+
+/// CLOCK_MONOTONIC as the server goes on to see it: where the primary's stood, never before what the server has seen. Clocks
+/// that differ by less than half a second are taken for one: both replicas are on one machine.
+fn clock_to_go_on(primary: Option<u64>, seen: u64) -> u64 {
+    const SAME: u64 = 500_000_000;
+    let own = monotonic_ns();
+    let estimate = primary.filter(|primary| primary.abs_diff(own) > SAME).unwrap_or(own);
+    estimate.max(seen)
 }

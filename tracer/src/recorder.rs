@@ -219,6 +219,12 @@ impl<'a> Recorder<'a> {
 
     fn append(&mut self, record: &Record, what: &str) -> Result<(), RecordingError> {
         self.kernel.apply(record).map_err(|error| RecordingError::Model { call: what.into(), error })?;
+        for progress in self.kernel.take_progress() {
+            // Who needs to know of closed connections learns it from the log.
+            if progress.closed {
+                self.kernel.forget(progress.conn);
+            }
+        }
         let ended = self.kernel.take_unlistened();
         if let Some(outside) = self.outside.as_deref_mut() {
             ended.into_iter().for_each(|id| outside.unlisten(id));
