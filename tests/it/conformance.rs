@@ -23,7 +23,7 @@ guests! {
     abort access auxv brk calendar capget chroot clocks death_by_alarm death_by_kill death_by_segv death_by_term
     descriptors_many devices directories dlopen dup efault efault_partial environment epipe epoll epoll_edges
     epoll_pwait errors event_loop eventfd exit_at_once exit_handlers exit_raw faults_handled fcntl_flags fcntl_locks
-    file_length file_size_limit flock futex getaddrinfo getdents getrandom handlers_nested heap ids inotify
+    file_length file_size_limit flock futex getaddrinfo getdents getrandom handlers_nested heap ids inheritance inotify
     invalid_flags ioctl kill_self lseek madvise mlock mmap_anonymous mmap_file modes mprotect mremap names openat
     output_large pause pipe poll poll_interrupted ppoll prctl pread_pwrite prlimit proc_self pselect rdtsc rdtscp
     read_interrupted read_restarted receive_timeout recursion rw_vector sa_nodefer sa_resethand sched segv_recovered
