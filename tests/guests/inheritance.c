@@ -11,7 +11,8 @@ int main(void) {
     for (int signal = 1; signal <= SIGRTMAX; signal++) {
         struct sigaction action;
         if (sigismember(&set, signal) == 1) printf("signal %d is blocked\n", signal);
-        if (sigaction(signal, NULL, &action) == 0 && action.sa_handler != SIG_DFL) printf("signal %d is ignored\n", signal);
+        if (sigaction(signal, NULL, &action) == 0 && action.sa_handler != SIG_DFL)
+            printf("signal %d is ignored\n", signal);
     }
     OK(sigpending(&set));
     for (int signal = 1; signal <= SIGRTMAX; signal++)

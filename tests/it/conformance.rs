@@ -1,5 +1,5 @@
-//! Every guest, three times: natively, recorded, replayed. What a recorded guest printed comes again byte for byte, however
-//! random it was, and a recording changes neither its status nor the signal that it dies by.
+//! Every guest, three times: natively, recorded, replayed. What a recorded guest printed comes again byte for byte,
+//! however random it was, and a recording changes neither its status nor the signal that it dies by.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -106,7 +106,7 @@ fn same(run: &Ended, stream: &str, expected: &[u8], found: &[u8]) {
     };
     let (expected_len, found_len) = (expected.len(), found.len());
     run.fail(&format!(
-        "{stream} differs at byte {at} of {expected_len} expected and {found_len} found\n expected: ...{}\n    found: ...{}",
+        "{stream} differs at byte {at} of {expected_len} expected, {found_len} found\nexpected: ...{}\n   found: ...{}",
         around(expected),
         around(found)
     ));

@@ -1,5 +1,5 @@
-//! A log that is not what was recorded: every flipped bit is found and said, and a log that ends early replays as far as it
-//! goes or is refused. Never a panic, never a signal, never a silent pass.
+//! A log that is not what was recorded: every flipped bit is found and said, and a log that ends early replays as far
+//! as it goes or is refused. Never a panic, never a signal, never a silent pass.
 //!
 //! Positions are drawn at random. `FTRUN_TEST_SEED` repeats the draw that a failure prints.
 
@@ -137,7 +137,7 @@ fn refused(ended: &Ended) -> Result<(), String> {
     }
 }
 
-/// The replay ended well, and says that it replayed less than all (unless nothing was taken away), with no other output.
+/// The replay ended well, says that it replayed less than all (unless nothing was taken away), and printed nothing else.
 fn a_prefix(recording: &Recording, ended: &Ended, whole: bool) -> Result<(), String> {
     if ended.outcome != Outcome::Exit(0) {
         return refused(ended);
