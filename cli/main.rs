@@ -1,1 +1,22 @@
-fn main() {}
+//! `ftrun`: parse the command line, run, end with the right status.
+
+#![expect(unreachable_pub, reason = "nothing outside of a program uses its modules")]
+
+mod args;
+mod commands;
+mod exit;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = args::Arguments::parse();
+    match commands::run(arguments) {
+        Ok(exit) => exit.leave(),
+        Err(error) => {
+            eprintln!("ftrun: {error:#}");
+            exit::Exit::of(&error).leave()
+        }
+    }
+}

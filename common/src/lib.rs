@@ -5,7 +5,15 @@
 //! or write bytes do so through `std::io` traits or on a path that the caller names.
 #![forbid(unsafe_code)]
 
+pub mod arbiter;
 pub mod codec;
+pub mod cpu;
 pub mod ids;
+pub mod kernel;
+pub mod log;
 pub mod orders;
+pub mod pair;
+mod raw;
 pub mod record;
+pub mod snapshot;
+pub mod syscall;

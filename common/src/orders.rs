@@ -1,6 +1,6 @@
 //! What replicas and the proxy say to each other.
 //!
-//! A replica connects to the proxy's control address and sends [`Preamble`], then messages of type [`ToProxy`]; the proxy
+//! A replica connects to the proxy's control address and sends the [`preamble`], then messages of type [`ToProxy`]; the proxy
 //! answers with [`ToReplica`]. Both are length-prefixed by [`crate::codec`].
 //!
 //! **Output rule.** While a pair is in step the proxy takes release orders from the backup alone; after a failover from the

@@ -241,7 +241,7 @@ impl Record {
             return Ok(None);
         };
         let found = u32::from_le_bytes(*prefix) as usize;
-        if !(HEADER_LEN..=MAX_RECORD).contains(&found) || found % 8 != 0 {
+        if !(HEADER_LEN..=MAX_RECORD).contains(&found) || !found.is_multiple_of(8) {
             return Err(RecordError::Length { found });
         }
         Ok(Some(found))

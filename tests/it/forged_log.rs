@@ -137,7 +137,7 @@ fn refused(ended: &Ended) -> Result<(), String> {
     }
 }
 
-/// The replay ended well, says that it replayed less than all (unless nothing was taken away), and printed nothing else.
+/// The replay ended well, replayed less than all (unless nothing was taken away) and printed nothing else.
 fn a_prefix(recording: &Recording, ended: &Ended, whole: bool) -> Result<(), String> {
     if ended.outcome != Outcome::Exit(0) {
         return refused(ended);

@@ -1,6 +1,8 @@
-//! Tests of the whole program: the binary, real processes, real logs.
+//! The integration tests, one binary with a module for each topic.
 
 mod child;
 mod conformance;
 mod forged_log;
 mod guest;
+mod servers;
+mod support;

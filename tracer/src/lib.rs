@@ -1,1 +1,18 @@
-//! ftrun-tracer
+//! The recording side of ftrun: process control, snapshot capture, the recorder, shipping.
+//!
+//! All unsafe code of this crate is in [`sys`].
+
+pub mod capture;
+pub mod control;
+pub mod cpu;
+pub mod inject;
+pub mod instructions;
+pub mod launch;
+pub mod monitor;
+pub mod pipeline;
+pub mod recorder;
+pub mod ship;
+pub mod signals;
+pub mod start;
+pub mod sys;
+pub mod tracee;

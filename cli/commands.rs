@@ -1,0 +1,113 @@
+//! The jobs of ftrun.
+
+mod dump;
+mod record;
+mod replay;
+
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use anyhow::Result;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+
+use crate::args::{Arguments, Command};
+use crate::exit::Exit;
+
+/// Does what was asked.
+pub fn run(arguments: Arguments) -> Result<Exit> {
+    match arguments.command {
+        Some(Command::Record(args)) => record::run(args),
+        Some(Command::Replay(args)) => replay::run(args),
+        Some(Command::Dump(args)) => dump::run(args),
+        _ => anyhow::bail!("not yet"),
+    }
+}
+
+/// The processor asked for, else the `nth` of those that this process may use, counted round.
+fn processor(asked: Option<usize>, nth: usize) -> Option<usize> {
+    let allowed = nix::sched::sched_getaffinity(Pid::from_raw(0)).ok()?;
+    let usable: Vec<usize> =
+        (0..nix::sched::CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
+    asked.or_else(|| usable.get(nth % usable.len().max(1)).copied())
+}
+
+/// Keeps this thread on one processor: a tracer on another one than its tracee is ten times slower.
+fn stay_on(cpu: Option<usize>) {
+    let Some(cpu) = cpu else { return };
+    let mut set = nix::sched::CpuSet::new();
+    if set.set(cpu).and_then(|()| nix::sched::sched_setaffinity(Pid::from_raw(0), &set)).is_err() {
+        eprintln!("ftrun: cannot stay on processor {cpu}; tracing will be slow");
+    }
+}
+
+/// A number that nobody else chooses.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // RandomState is seeded by the system for every process.
+    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+    hasher.write_u128(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos()));
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}
+
+fn monotonic_ns() -> u64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
+}
+
+/// The process that gets the signals sent to ftrun; 0 while there is none.
+static SERVER: AtomicI32 = AtomicI32::new(0);
+
+/// From now on signals sent to ftrun go to the server `pid`.
+fn forward_signals(pid: i32) {
+    SERVER.store(pid, Ordering::SeqCst);
+}
+
+/// Takes the signals that ftrun passes on. To be called while there is one thread: all others inherit the mask.
+///
+/// Those of the terminal go to the server by themselves, since it is in the same process group.
+fn catch_signals() -> Result<()> {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2] {
+        set.add(signal);
+    }
+    set.thread_block()?;
+    let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        while let Ok(Some(info)) = signals.read_signal() {
+            let from_process = info.ssi_code <= 0;
+            let (signal, server) = (info.ssi_signo as i32, SERVER.load(Ordering::SeqCst));
+            if !from_process {
+                continue;
+            }
+            if server == 0 {
+                eprintln!("ftrun: ended by signal {signal} before the server runs");
+                std::process::exit(128 + signal);
+            }
+            if let Ok(signal) = Signal::try_from(signal) {
+                // A server that has just ended needs no signal any more.
+                let _ = kill(Pid::from_raw(server), signal);
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Ends a process that this thread traces.
+fn end_process(stopped: tracer::tracee::Stopped) {
+    let pid = stopped.pid();
+    drop(stopped);
+    kill_and_reap(pid);
+}
+
+fn kill_and_reap(pid: i32) {
+    if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
+        // It may have been reaped already, which is what is wanted.
+        while let Ok(status) = tracer::sys::ptrace::wait(pid) {
+            if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `ftrun dump`: what a recording holds, record by record.
+
+use std::io::{BufWriter, ErrorKind, Write};
+
+use anyhow::Result;
+use common::log::directory::{Entry, Reader};
+use common::record::{Kind, SegmentRole};
+use replayer::divergence;
+use serde_json::json;
+
+use crate::args::Dump;
+use crate::exit::Exit;
+
+pub fn run(args: Dump) -> Result<Exit> {
+    let reader = Reader::open(&args.directory)?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for entry in reader {
+        let entry = entry?;
+        let line = if args.json { as_json(&entry).to_string() } else { as_text(&entry) };
+        match writeln!(out, "{line}") {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Success),
+            other => other?,
+        }
+    }
+    out.flush()?;
+    Ok(Exit::Success)
+}
+
+fn as_text(entry: &Entry) -> String {
+    let mut line = format!("{:>10} {}", entry.lsn, divergence::describe(&entry.record));
+    for segment in &entry.record.segments {
+        let shown: String =
+            String::from_utf8_lossy(&segment.bytes[..segment.bytes.len().min(48)]).escape_debug().collect();
+        line += &format!(
+            "\n{:>12} {:?} arg {} at {:#x}, {} bytes: {shown}",
+            "",
+            segment.role,
+            segment.arg,
+            segment.address,
+            segment.bytes.len()
+        );
+    }
+    line
+}
+
+fn as_json(entry: &Entry) -> serde_json::Value {
+    let record = &entry.record;
+    let kind = match record.kind {
+        Kind::Call => "call",
+        Kind::Signal => "signal",
+        Kind::Instruction => "instruction",
+        Kind::Epoch => "epoch",
+        Kind::Patch => "patch",
+        Kind::End => "end",
+    };
+    let segments: Vec<_> = record
+        .segments
+        .iter()
+        .map(|s| {
+            let text = matches!(s.role, SegmentRole::In | SegmentRole::Path).then(|| String::from_utf8_lossy(&s.bytes).into_owned());
+            json!({ "role": format!("{:?}", s.role), "arg": s.arg, "address": s.address, "length": s.bytes.len(), "text": text })
+        })
+        .collect();
+    let name = (record.kind == Kind::Call).then(|| divergence::call_name(record));
+    json!({
+        "lsn": entry.lsn.0, "epoch": entry.epoch.0, "time_ns": entry.time, "kind": kind, "number": record.number, "name": name,
+        "result": record.result, "args": record.args, "check": record.check, "segments": segments,
+    })
+}

@@ -1,0 +1,361 @@
+//! The kernel-state model: what the kernel holds for the server, as far as it must be made anew elsewhere.
+//!
+//! A pure value. It begins with [`Kernel::new`] and is changed by [`Kernel::apply`] alone, by the same code in the recording
+//! and in the replaying replica, from records alone: equal logs give equal models. Going live makes real kernel objects
+//! from it, a snapshot carries it.
+//!
+//! An error of `apply` leaves the model half changed: the replica must stop using it.
+//!
+//! Memory is not part of it: replay executes memory calls, as it does those on signal dispositions, the mask and the
+//! alternate stack (which the model follows all the same, because signals delivered depend on them).
+
+pub mod address;
+mod call;
+mod connections;
+mod descriptor;
+mod dispatch;
+mod epoll;
+mod event;
+mod file;
+mod identity;
+#[cfg(test)]
+mod invariants;
+mod names;
+mod network;
+mod path;
+mod pipe;
+mod signal;
+mod socket;
+mod table;
+#[cfg(test)]
+mod tests;
+mod timer;
+mod transfer;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use call::{CallName, ModelError};
+pub use connections::Connections;
+pub use descriptor::{Description, DescriptionId, Descriptor, Descriptors, Inherited, Object};
+pub use epoll::{Epoll, Item, ItemKey};
+pub use event::{EventFd, Inotify, TimerFd, Watch};
+pub use file::{File, Locks, Offset, RangeLock};
+pub use identity::{Identity, Ids, Limit};
+pub use path::PathBytes;
+pub use pipe::{Pipe, PipeId, Pipes};
+pub use signal::{AltStack, Disposition, Signals, bit};
+pub use socket::{
+    BoundTo, Netlink, Options, PairEnd, Queue, Shutdown, SocketOption, Tcp, TcpState, Udp, Unix, UnixState,
+};
+pub use timer::{IntervalTimers, Setting};
+
+use crate::ids::{ConnId, Epoch};
+use crate::orders::{ListenerId, Progress};
+use crate::record::{Kind, Record};
+use call::Call;
+use connections::Aside;
+
+/// A descriptor that the server starts with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitialFd {
+    /// Its number.
+    pub number: i32,
+    /// What it is: the link target in /proc/PID/fd.
+    pub what: PathBytes,
+    /// As F_GETFL says.
+    pub flags: i32,
+    /// FD_CLOEXEC.
+    pub cloexec: bool,
+    /// A lower number that shares the description (as 2 shares that of 1 after `2>&1`).
+    pub same_as: Option<i32>,
+}
+
+/// The process when its log begins, right after exec.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Initial {
+    /// Its process id; its one thread has the same.
+    pub pid: i32,
+    /// Its parent.
+    pub ppid: i32,
+    /// Its process group.
+    pub pgrp: i32,
+    /// Its session.
+    pub sid: i32,
+    /// User ids.
+    pub uids: Ids,
+    /// Group ids.
+    pub gids: Ids,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// The working directory, absolute.
+    pub cwd: PathBytes,
+    /// Mode bits that new files do not get.
+    pub umask: u32,
+    /// Its name (/proc/PID/comm without the newline).
+    pub name: Vec<u8>,
+    /// Descriptors.
+    pub fds: Vec<InitialFd>,
+    /// Blocked signals: bit 0 is signal 1.
+    pub mask: u64,
+    /// Ignored signals.
+    pub ignored: u64,
+    /// The epoch in which the log begins.
+    pub epoch: Epoch,
+    /// CLOCK_MONOTONIC in nanoseconds.
+    pub monotonic_ns: u64,
+}
+
+/// A TCP address that the server has bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelListener {
+    /// Its name and the address that the server asked for.
+    pub bound: BoundTo,
+    /// What listen(2) was given; `None` while it is only bound.
+    pub backlog: Option<i32>,
+    /// Whether the server set SO_REUSEADDR.
+    pub reuse_addr: bool,
+    /// The socket.
+    pub description: DescriptionId,
+}
+
+/// The model. See the module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kernel {
+    epoch: Epoch,
+    descriptors: Descriptors,
+    pipes: Pipes,
+    connections: Connections,
+    signals: Signals,
+    timers: IntervalTimers,
+    identity: Identity,
+    monotonic_ns: u64,
+    next_listener: u64,
+    /// Whether the server ever took a POSIX lock: without one, closing a file need not look for them.
+    posix_locks: bool,
+    ended: Option<i64>,
+    #[serde(skip)]
+    unlistened: Aside<Vec<ListenerId>>,
+}
+
+impl Kernel {
+    /// The model of a process right after exec.
+    #[must_use]
+    pub fn new(initial: Initial) -> Self {
+        let root = PathBytes::from("/");
+        let mut descriptors = Descriptors::default();
+        for fd in initial.fds {
+            match fd.same_as.and_then(|other| descriptors.entry(other)) {
+                Some(other) => descriptors.share(other.description, fd.number, fd.cloexec),
+                None => {
+                    let object = Object::Inherited(Inherited { number: fd.number, what: fd.what });
+                    descriptors.enter(fd.number, object, fd.flags & !libc::O_CLOEXEC, fd.cloexec);
+                }
+            }
+        }
+        let identity = Identity {
+            pid: initial.pid,
+            tid: initial.pid,
+            ppid: initial.ppid,
+            pgrp: initial.pgrp,
+            sid: initial.sid,
+            uids: initial.uids,
+            gids: initial.gids,
+            groups: initial.groups,
+            root,
+            cwd: initial.cwd,
+            umask: initial.umask,
+            limits: BTreeMap::new(),
+            name: initial.name,
+            settings: BTreeMap::new(),
+            tid_address: 0,
+            robust_list: (0, 0),
+            children: std::collections::BTreeSet::new(),
+            forked: false,
+        };
+        Self {
+            epoch: initial.epoch,
+            descriptors,
+            pipes: Pipes::default(),
+            connections: Connections::default(),
+            signals: Signals::new(initial.mask, initial.ignored),
+            timers: IntervalTimers::default(),
+            identity,
+            monotonic_ns: initial.monotonic_ns,
+            next_listener: 0,
+            posix_locks: false,
+            ended: None,
+            unlistened: Aside::default(),
+        }
+    }
+
+    /// Lets the model follow one record. Records must come in the order of the log, each once.
+    ///
+    /// # Errors
+    /// When the record contradicts the model, lacks what the model learns from, or makes what it cannot carry.
+    pub fn apply(&mut self, record: &Record) -> Result<(), ModelError> {
+        if self.ended.is_some() {
+            let call = if record.kind == Kind::Call { CallName::Call(record.number) } else { CallName::Other };
+            return Err(ModelError::AfterEnd { call });
+        }
+        match record.kind {
+            Kind::Call => self.called(&Call::new(record)),
+            Kind::Signal => {
+                self.delivered(record);
+                Ok(())
+            }
+            Kind::Epoch => {
+                let epoch = Epoch(record.arg(0));
+                if epoch < self.epoch {
+                    return Err(ModelError::Inconsistent {
+                        call: CallName::Other,
+                        expected: format!("epoch {} or a higher one", self.epoch),
+                        found: format!("epoch {epoch}"),
+                    });
+                }
+                self.epoch = epoch;
+                Ok(())
+            }
+            Kind::End => {
+                self.close_all();
+                self.ended = Some(record.result);
+                Ok(())
+            }
+            Kind::Instruction | Kind::Patch => Ok(()),
+        }
+    }
+
+    /// The epoch in which records are written now.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Descriptors and what they refer to.
+    #[must_use]
+    pub fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
+    }
+
+    /// Pipes and their content.
+    #[must_use]
+    pub fn pipes(&self) -> &Pipes {
+        &self.pipes
+    }
+
+    /// Accepted TCP connections.
+    #[must_use]
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// Dispositions, mask, pending signals.
+    #[must_use]
+    pub fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// Interval timers that run.
+    #[must_use]
+    pub fn timers(&self) -> &IntervalTimers {
+        &self.timers
+    }
+
+    /// Who the process is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The highest CLOCK_MONOTONIC that the server or the log has seen, in nanoseconds: time must not go back behind it.
+    #[must_use]
+    pub fn monotonic_ns(&self) -> u64 {
+        self.monotonic_ns
+    }
+
+    /// The wait status (waitpid(2)) once the server has ended.
+    #[must_use]
+    pub fn ended(&self) -> Option<i64> {
+        self.ended
+    }
+
+    /// What happens on a signal.
+    #[must_use]
+    pub fn disposition(&self, signal: i32) -> Disposition {
+        self.signals.disposition(signal)
+    }
+
+    /// Blocked signals: bit 0 is signal 1.
+    #[must_use]
+    pub fn mask(&self) -> u64 {
+        self.signals.mask()
+    }
+
+    /// What a descriptor refers to.
+    #[must_use]
+    pub fn object(&self, fd: i32) -> Option<&Object> {
+        self.descriptors.get(fd).map(|description| &description.object)
+    }
+
+    /// Whether what is written to a descriptor must stand in the record ([`crate::record::SegmentRole::Sent`]), because the model keeps
+    /// what a pipe, a socket pair or an eventfd holds.
+    #[must_use]
+    pub fn carries_data(&self, fd: i32) -> bool {
+        matches!(self.object(fd), Some(Object::PipeWriter(_) | Object::Pair(_) | Object::EventFd(_)))
+    }
+
+    /// The connection that a descriptor is, if it was accepted from a TCP listener.
+    #[must_use]
+    pub fn conn_of_fd(&self, fd: i32) -> Option<ConnId> {
+        match self.object(fd)? {
+            Object::Tcp(Tcp { state: TcpState::Accepted(conn), .. }) => Some(*conn),
+            _ => None,
+        }
+    }
+
+    /// The bound or listening TCP socket that a descriptor is.
+    #[must_use]
+    pub fn listener_of_fd(&self, fd: i32) -> Option<ModelListener> {
+        let id = self.descriptors.entry(fd)?.description;
+        listener(id, self.descriptors.description(id)?)
+    }
+
+    /// All TCP sockets that are bound and not connected, listening or not, in the order in which they were made.
+    pub fn listeners(&self) -> impl Iterator<Item = ModelListener> + '_ {
+        self.descriptors.descriptions().filter_map(|(id, description)| listener(id, description))
+    }
+
+    /// The name that the next bind(2) of a TCP socket gets if it succeeds (or listen(2) of one that is not bound).
+    #[must_use]
+    pub fn next_listener_id(&self) -> ListenerId {
+        ListenerId(self.next_listener)
+    }
+
+    /// Listeners that have ended since this was last asked. One that was shut down and closed later comes twice.
+    pub fn take_unlistened(&mut self) -> Vec<ListenerId> {
+        std::mem::take(&mut self.unlistened.0)
+    }
+
+    /// Where the connections stand that have moved since this was last asked.
+    pub fn take_progress(&mut self) -> Vec<Progress> {
+        self.connections.take_progress()
+    }
+
+    /// Drops a closed connection once nobody needs its output any more. False, and nothing happens, when it is not closed.
+    pub fn forget(&mut self, conn: ConnId) -> bool {
+        self.connections.forget(conn)
+    }
+}
+
+fn listener(id: DescriptionId, description: &Description) -> Option<ModelListener> {
+    let Object::Tcp(socket) = &description.object else {
+        return None;
+    };
+    let backlog = match socket.state {
+        TcpState::Listening { backlog, .. } => Some(backlog),
+        _ => None,
+    };
+    let reuse_addr = socket.options.is_set(libc::SOL_SOCKET, libc::SO_REUSEADDR);
+    Some(ModelListener { bound: socket.bound()?, backlog, reuse_addr, description: id })
+}

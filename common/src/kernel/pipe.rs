@@ -1,0 +1,90 @@
+//! Pipes and their content.
+//!
+//! The content is known because the record of a write into a pipe holds the bytes ([`crate::record::SegmentRole::Sent`]).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::Kernel;
+use super::call::{Call, ModelError, u32_at};
+use super::descriptor::Object;
+
+/// Names a pipe. Never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PipeId(pub u64);
+
+/// A pipe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pipe {
+    /// Written and not yet read.
+    pub content: VecDeque<u8>,
+    /// Size set by F_SETPIPE_SZ, in bytes.
+    pub capacity: Option<i32>,
+    /// Whether the server still has the end that reads.
+    pub reader: bool,
+    /// Whether the server still has the end that writes.
+    pub writer: bool,
+}
+
+/// All pipes of which the server has an end.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Pipes {
+    pipes: BTreeMap<PipeId, Pipe>,
+    next: u64,
+}
+
+impl Pipes {
+    /// A pipe by id.
+    #[must_use]
+    pub fn get(&self, id: PipeId) -> Option<&Pipe> {
+        self.pipes.get(&id)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (PipeId, &Pipe)> {
+        self.pipes.iter().map(|(&id, pipe)| (id, pipe))
+    }
+
+    pub(super) fn get_mut(&mut self, call: &Call<'_>, id: PipeId) -> Result<&mut Pipe, ModelError> {
+        self.pipes.get_mut(&id).ok_or_else(|| call.inconsistent("a pipe", format_args!("no {id:?}")))
+    }
+
+    fn make(&mut self) -> PipeId {
+        let id = PipeId(self.next);
+        self.next += 1;
+        self.pipes.insert(id, Pipe { content: VecDeque::new(), capacity: None, reader: true, writer: true });
+        id
+    }
+
+    /// The server closed its last descriptor of an end.
+    pub(super) fn end_closed(&mut self, object: &Object) {
+        let (Object::PipeReader(id) | Object::PipeWriter(id)) = object else {
+            return;
+        };
+        if let Some(pipe) = self.pipes.get_mut(id) {
+            if matches!(object, Object::PipeReader(_)) {
+                pipe.reader = false;
+                pipe.content.clear();
+            } else {
+                pipe.writer = false;
+            }
+            if !pipe.reader && !pipe.writer {
+                self.pipes.remove(id);
+            }
+        }
+    }
+}
+
+impl Kernel {
+    pub(super) fn pipe(&mut self, call: &Call<'_>, flags: i32) -> Result<(), ModelError> {
+        let fds = call.output_array::<8>(0)?;
+        let cloexec = flags & libc::O_CLOEXEC != 0;
+        let status = flags & (libc::O_NONBLOCK | libc::O_DIRECT);
+        let id = self.pipes.make();
+        let (reader, writer) = (u32_at(&fds, 0) as i32, u32_at(&fds, 4) as i32);
+        self.descriptors.open(call, reader, Object::PipeReader(id), libc::O_RDONLY | status, cloexec)?;
+        self.descriptors.open(call, writer, Object::PipeWriter(id), libc::O_WRONLY | status, cloexec)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! Signals: dispositions, the mask, what waits behind it.
+//!
+//! A mask that a call sets for its own duration (ppoll(2), rt_sigsuspend(2)) never shows here: the record of a signal that
+//! comes meanwhile says which mask was in force and which one goes into the frame.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Kernel;
+use super::call::{Call, ModelError, u32_at, u64_at};
+use crate::record::{Record, SegmentRole};
+
+const SIG_IGN: u64 = libc::SIG_IGN as u64;
+/// Signals that cannot be blocked.
+const UNBLOCKABLE: u64 = bit(libc::SIGKILL) | bit(libc::SIGSTOP);
+/// si_code of a signal from the kernel, timers among them; from a process it is 0 or negative.
+const SI_KERNEL: i32 = 0x80;
+
+/// The bit of a signal in a mask; no bit for what is no signal.
+#[must_use]
+pub const fn bit(signal: i32) -> u64 {
+    if signal >= 1 && signal <= 64 { 1 << (signal - 1) } else { 0 }
+}
+
+/// What happens on a signal, as the kernel keeps it (struct sigaction of rt_sigaction).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Disposition {
+    /// 0 for the default, 1 to ignore, else the handler's address.
+    pub handler: u64,
+    /// SA_*.
+    pub flags: u64,
+    /// Where the handler returns to.
+    pub restorer: u64,
+    /// Blocked while the handler runs.
+    pub mask: u64,
+}
+
+impl Disposition {
+    /// Whether a handler runs.
+    #[must_use]
+    pub fn is_handled(&self) -> bool {
+        self.handler > SIG_IGN
+    }
+
+    fn has(&self, flag: i32) -> bool {
+        self.flags & u64::from(flag as u32) != 0
+    }
+}
+
+/// The alternate stack (sigaltstack(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AltStack {
+    /// Lowest address.
+    pub base: u64,
+    /// SS_*.
+    pub flags: i32,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The signal state of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Signals {
+    dispositions: BTreeMap<i32, Disposition>,
+    mask: u64,
+    pending: u64,
+    altstack: Option<AltStack>,
+}
+
+impl Signals {
+    pub(super) fn new(mask: u64, ignored: u64) -> Self {
+        let ignore = Disposition { handler: SIG_IGN, ..Disposition::default() };
+        let dispositions = (1..=64).filter(|&signal| ignored & bit(signal) != 0).map(|signal| (signal, ignore));
+        Self { dispositions: dispositions.collect(), mask, ..Self::default() }
+    }
+
+    /// What happens on a signal.
+    #[must_use]
+    pub fn disposition(&self, signal: i32) -> Disposition {
+        self.dispositions.get(&signal).copied().unwrap_or_default()
+    }
+
+    /// Dispositions that are not the default.
+    pub fn dispositions(&self) -> impl Iterator<Item = (i32, Disposition)> + '_ {
+        self.dispositions.iter().map(|(&signal, &disposition)| (signal, disposition))
+    }
+
+    /// Blocked signals: bit 0 is signal 1.
+    #[must_use]
+    pub fn mask(&self) -> u64 {
+        self.mask
+    }
+
+    /// Signals that the server sent to itself and that wait behind the mask (those of others are not seen).
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// The alternate stack, if there is one.
+    #[must_use]
+    pub fn altstack(&self) -> Option<AltStack> {
+        self.altstack
+    }
+
+    pub(super) fn taken(&mut self, signal: i32) {
+        self.pending &= !bit(signal);
+    }
+
+    fn dispose(&mut self, signal: i32, disposition: Disposition) {
+        if disposition.handler == SIG_IGN {
+            self.taken(signal);
+        }
+        if disposition == Disposition::default() {
+            self.dispositions.remove(&signal);
+        } else {
+            self.dispositions.insert(signal, disposition);
+        }
+    }
+
+    /// execve(2): handlers go, what is ignored stays, as do the mask and what is pending.
+    pub(super) fn exec(&mut self) {
+        self.dispositions.retain(|_, disposition| disposition.handler == SIG_IGN);
+        self.altstack = None;
+    }
+}
+
+impl Kernel {
+    pub(super) fn rt_sigaction(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
+        if call.arg(1) != 0 {
+            let act = call.input_array::<32>(1)?;
+            let field = |at| u64_at(&act, at);
+            let mask = field(24) & !UNBLOCKABLE;
+            let disposition = Disposition { handler: field(0), flags: field(8), restorer: field(16), mask };
+            self.signals.dispose(call.int(0), disposition);
+        }
+        Ok(())
+    }
+
+    pub(super) fn rt_sigprocmask(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
+        if call.arg(1) != 0 {
+            let set = u64::from_le_bytes(call.input_array(1)?) & !UNBLOCKABLE;
+            let mask = &mut self.signals.mask;
+            match call.int(0) {
+                libc::SIG_BLOCK => *mask |= set,
+                libc::SIG_UNBLOCK => *mask &= !set,
+                libc::SIG_SETMASK => *mask = set,
+                how => return Err(call.inconsistent("SIG_BLOCK, SIG_UNBLOCK or SIG_SETMASK", how)),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn rt_sigreturn(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
+        self.signals.mask = u64::from_le_bytes(call.output_array(0)?) & !UNBLOCKABLE;
+        Ok(())
+    }
+
+    pub(super) fn rt_sigpending(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
+        self.signals.pending = u64::from_le_bytes(call.output_array(0)?);
+        Ok(())
+    }
+
+    pub(super) fn sigaltstack(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
+        if call.arg(0) != 0 {
+            let stack = call.input_array::<24>(0)?;
+            let flags = u32_at(&stack, 8) as i32;
+            let new = AltStack { base: u64_at(&stack, 0), flags, size: u64_at(&stack, 16) };
+            self.signals.altstack = (flags & libc::SS_DISABLE == 0).then_some(new);
+        }
+        Ok(())
+    }
+
+    /// kill(2) and its kin. A signal to oneself stays if it is blocked; otherwise its own record follows.
+    pub(super) fn kill(&mut self, target: i32, signal: i32) {
+        let own = [self.identity.pid, self.identity.tid].contains(&target);
+        if own && self.signals.mask & bit(signal) != 0 {
+            self.signals.pending |= bit(signal);
+        }
+    }
+
+    /// A signal was delivered.
+    pub(super) fn delivered(&mut self, record: &Record) {
+        let signal = i32::from(record.number);
+        self.signals.taken(signal);
+        let info = record.bytes_of(SegmentRole::SigInfo);
+        if info.is_none_or(|info| u32_at(info, 8) as i32 == SI_KERNEL) {
+            self.timers.expired(signal);
+        }
+        let disposition = self.signals.disposition(signal);
+        if !disposition.is_handled() {
+            return;
+        }
+        let own = if disposition.has(libc::SA_NODEFER) { 0 } else { bit(signal) };
+        let before = record.args.get(1).copied().unwrap_or(self.signals.mask);
+        self.signals.mask = (before | disposition.mask | own) & !UNBLOCKABLE;
+        if disposition.has(libc::SA_RESETHAND) {
+            self.signals.dispose(signal, Disposition { handler: 0, ..disposition });
+        }
+    }
+}

@@ -1,0 +1,162 @@
+use super::*;
+use crate::kernel::{Ids, Limit, bit};
+
+const HANDLER: u64 = 0x40_0000;
+
+fn action(signal: i32, handler: u64, flags: i32, mask: u64) -> Made {
+    let act = words(&[handler, u64::from(flags as u32), 0x50_0000, mask]);
+    call(libc::SYS_rt_sigaction, 0, &[i64::from(signal), 0x1000, 0, 8]).input(1, &act)
+}
+
+fn mask(how: i32, set: u64) -> Made {
+    call(libc::SYS_rt_sigprocmask, 0, &[i64::from(how), 0x1000, 0, 8]).input(1, &words(&[set]))
+}
+
+#[test]
+fn a_handler_runs_under_its_mask_and_returns_to_the_old_one() {
+    let mut kernel = fresh();
+    kernel.takes(action(libc::SIGUSR1, HANDLER, 0, bit(libc::SIGHUP)));
+    kernel.takes(mask(libc::SIG_BLOCK, bit(libc::SIGTERM) | bit(libc::SIGKILL)));
+    let before = bit(libc::SIGTERM);
+    assert_eq!(kernel.mask(), before, "SIGKILL cannot be blocked");
+    kernel.takes(signal(libc::SIGUSR1, &[before, before]));
+    assert_eq!(kernel.mask(), before | bit(libc::SIGHUP) | bit(libc::SIGUSR1));
+    assert_eq!(kernel.disposition(libc::SIGUSR1).handler, HANDLER);
+    kernel.takes(call(libc::SYS_rt_sigreturn, 0, &[]).with(SegmentRole::Out, &words(&[before])));
+    assert_eq!(kernel.mask(), before);
+}
+
+#[test]
+fn the_mask_of_a_waiting_call_counts_while_its_handler_runs() {
+    let mut kernel = fresh();
+    kernel.takes(action(libc::SIGCHLD, HANDLER, libc::SA_NODEFER, 0));
+    kernel.takes(mask(libc::SIG_SETMASK, bit(libc::SIGCHLD)));
+    kernel.takes(call(libc::SYS_ppoll, -514, &[0, 0, 0, 0x1000, 8]).input(3, &words(&[0])));
+    assert_eq!(kernel.mask(), bit(libc::SIGCHLD));
+    kernel.takes(signal(libc::SIGCHLD, &[bit(libc::SIGCHLD), bit(libc::SIGINT)]));
+    assert_eq!(kernel.mask(), bit(libc::SIGINT));
+}
+
+#[test]
+fn a_handler_may_be_for_once() {
+    let mut kernel = fresh();
+    kernel.takes(action(libc::SIGUSR1, HANDLER, libc::SA_RESETHAND, 0));
+    kernel.takes(signal(libc::SIGUSR1, &[0, 0]));
+    assert!(!kernel.disposition(libc::SIGUSR1).is_handled());
+    let mask = kernel.mask();
+    kernel.takes(signal(libc::SIGUSR1, &[0, 0]));
+    assert_eq!(kernel.mask(), mask, "the default action has no frame");
+}
+
+#[test]
+fn a_blocked_signal_to_oneself_waits() {
+    let mut kernel = fresh();
+    kernel.takes(mask(libc::SIG_BLOCK, bit(libc::SIGUSR1) | bit(libc::SIGUSR2)));
+    kernel.takes(call(libc::SYS_kill, 0, &[100, i64::from(libc::SIGUSR1)]));
+    kernel.takes(call(libc::SYS_tgkill, 0, &[100, 100, i64::from(libc::SIGUSR2)]));
+    kernel.takes(call(libc::SYS_kill, 0, &[100, i64::from(libc::SIGHUP)]));
+    assert_eq!(kernel.signals().pending(), bit(libc::SIGUSR1) | bit(libc::SIGUSR2));
+    kernel.takes(call(libc::SYS_signalfd4, 3, &[-1, 0x1000, 8, 0]).input(1, &words(&[bit(libc::SIGUSR1)])));
+    let mut info = vec![0; 128];
+    info[0] = libc::SIGUSR1 as u8;
+    kernel.takes(call(libc::SYS_read, 128, &[3, 0, 128]).output(1, &info));
+    assert_eq!(kernel.signals().pending(), bit(libc::SIGUSR2));
+    kernel.takes(action(libc::SIGUSR2, 1, 0, 0));
+    assert_eq!(kernel.signals().pending(), 0, "ignoring drops what waits");
+}
+
+#[test]
+fn exec_keeps_what_is_ignored() {
+    let mut kernel = fresh();
+    kernel.takes(action(libc::SIGUSR1, HANDLER, 0, 0));
+    kernel.takes(action(libc::SIGPIPE, 1, 0, 0));
+    kernel.takes(call(libc::SYS_sigaltstack, 0, &[0x1000, 0]).input(0, &words(&[0x7000, 0, 8192])));
+    assert_eq!(kernel.signals().altstack().unwrap().size, 8192);
+    kernel.takes(call(libc::SYS_execve, 0, &[]));
+    assert_eq!(kernel.signals().dispositions().map(|(signal, _)| signal).collect::<Vec<_>>(), [libc::SIGPIPE]);
+    assert_eq!(kernel.signals().altstack(), None);
+}
+
+#[test]
+fn an_alarm_ends_with_its_signal_but_not_with_anothers() {
+    let mut kernel = fresh();
+    kernel.takes(call(libc::SYS_alarm, 0, &[5]).clock(1_000));
+    assert_eq!(kernel.timers().get(0).unwrap().left_ns(1_000), 5_000_000_000);
+    let mut info = vec![0; 128];
+    kernel.takes(signal(libc::SIGALRM, &[0, 0]).with(SegmentRole::SigInfo, &info));
+    assert!(kernel.timers().get(0).is_some(), "sent by kill(2)");
+    info[8] = 0x80;
+    kernel.takes(signal(libc::SIGALRM, &[0, 0]).with(SegmentRole::SigInfo, &info));
+    assert!(kernel.timers().get(0).is_none());
+    assert!(matches!(kernel.refuses(call(libc::SYS_alarm, 0, &[5])), ModelError::Incomplete { .. }));
+}
+
+#[test]
+fn an_interval_timer_goes_on() {
+    let mut kernel = fresh();
+    let spec = words(&[1, 0, 2, 500_000]);
+    kernel.takes(call(libc::SYS_setitimer, 0, &[0, 0x1000, 0]).input(1, &spec).clock(0));
+    assert_eq!(kernel.timers().get(0).unwrap().left_ns(0), 2_500_000_000);
+    kernel.takes(signal(libc::SIGALRM, &[0, 0]));
+    assert_eq!(kernel.timers().get(0).unwrap().left_ns(2_500_000_000), 1_000_000_000);
+    kernel.takes(call(libc::SYS_setitimer, 0, &[0, 0x1000, 0]).input(1, &[0; 32]).clock(9));
+    assert_eq!(kernel.timers().iter().count(), 0);
+}
+
+#[test]
+fn monotonic_time_is_the_highest_seen() {
+    let mut kernel = fresh();
+    let read = |clock, seconds| call(libc::SYS_clock_gettime, 0, &[clock, 0x2000]).output(1, &words(&[seconds, 5]));
+    kernel.takes(read(1, 7));
+    kernel.takes(read(0, 1_700_000_000));
+    kernel.takes(read(6, 6));
+    assert_eq!(kernel.monotonic_ns(), 7_000_000_005);
+}
+
+#[test]
+fn credentials_follow_their_calls() {
+    let mut kernel = fresh();
+    kernel.takes(call(libc::SYS_setgroups, 0, &[2, 0x1000]).input(1, &pair(7, 8)));
+    kernel.takes(call(libc::SYS_setresgid, 0, &[-1, 33, 34]));
+    kernel.takes(call(libc::SYS_setreuid, 0, &[-1, 33]));
+    let id = kernel.identity();
+    assert_eq!((id.groups.as_slice(), id.gids), (&[7, 8][..], Ids { real: 0, effective: 33, saved: 34 }));
+    assert_eq!(id.uids, Ids { real: 0, effective: 33, saved: 33 });
+    kernel.takes(call(libc::SYS_setuid, 0, &[0]));
+    assert_eq!(kernel.identity().uids, Ids { real: 0, effective: 0, saved: 33 });
+    kernel.takes(call(libc::SYS_setuid, 0, &[50]));
+    assert_eq!(kernel.identity().uids, Ids::all(50));
+}
+
+#[test]
+fn surroundings_follow_their_calls() {
+    let mut kernel = fresh();
+    kernel.takes(call(libc::SYS_umask, 0o022, &[0o77]));
+    kernel.takes(call(libc::SYS_chdir, 0, &[0x1000]).input(0, b"../var"));
+    assert_eq!(kernel.identity().cwd, "/var".into());
+    kernel.takes(call(libc::SYS_chroot, 0, &[0x1000]).input(0, b"jail"));
+    kernel.takes(call(libc::SYS_chdir, 0, &[0x1000]).input(0, b"/"));
+    assert_eq!((&kernel.identity().root, &kernel.identity().cwd), (&"/var/jail".into(), &"/var/jail".into()));
+    kernel.takes(call(libc::SYS_openat, 3, &[-100, 0x1000, 0]).input(1, b"x").with(SegmentRole::Path, b"/mnt/x"));
+    kernel.takes(call(libc::SYS_fchdir, 0, &[3]).with(SegmentRole::Path, b"/mnt/x"));
+    assert_eq!(kernel.identity().cwd, "/mnt/x".into());
+    kernel.takes(call(libc::SYS_prctl, 0, &[15, 0x1000]).input(1, b"worker\0garbage"));
+    kernel.takes(call(libc::SYS_prctl, 0, &[38, 1]));
+    kernel.takes(call(libc::SYS_prlimit64, 0, &[0, 7, 0x1000, 0]).input(2, &words(&[10, 20])));
+    kernel.takes(call(libc::SYS_prlimit64, 0, &[0, 8, 0, 0x2000]));
+    kernel.takes(call(libc::SYS_setsid, 100, &[]));
+    let id = kernel.identity();
+    assert_eq!((id.name.as_slice(), id.umask, id.sid, id.pgrp), (&b"worker"[..], 0o77, 100, 100));
+    assert_eq!(id.settings.get(&38), Some(&1));
+    assert_eq!(id.limits.get(&7), Some(&Limit { current: 10, maximum: 20 }));
+    assert_eq!(id.limits.len(), 1, "asking is not setting");
+}
+
+#[test]
+fn children_are_kept_until_they_are_waited_for() {
+    let mut kernel = fresh();
+    kernel.takes(call(libc::SYS_clone, 101, &[17]));
+    assert!(kernel.identity().children.contains(&101));
+    kernel.takes(call(libc::SYS_wait4, 101, &[-1]));
+    assert!(kernel.identity().children.is_empty() && kernel.identity().forked);
+}

@@ -1,0 +1,412 @@
+//! Collects the memory that a call reads and writes, as its shape says.
+//!
+//! Recorder and replayer call the same functions around the same call: what the recorder logs or digests, the replayer
+//! gathers again from its own process and compares.
+
+use thiserror::Error;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::nr;
+use super::shape::{Direction, Length, Pointer, Shape};
+use crate::record::{Segment, SegmentRole};
+
+/// Longest path or name that a call may take (PATH_MAX).
+const MAX_STRING: usize = 4096;
+/// Bound on a logged input: nothing that is logged is longer.
+const MAX_INPUT: usize = 1 << 16;
+const MSGHDR: usize = 56;
+const MMSGHDR: usize = 64;
+/// UIO_MAXIOV.
+const MAX_IOVEC: usize = 1024;
+
+/// An address that the process cannot read.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+#[error("{length} bytes at {address:#x} cannot be read in the server's memory")]
+pub struct Fault {
+    /// Where.
+    pub address: u64,
+    /// How many bytes.
+    pub length: usize,
+}
+
+/// The memory of the server, stopped.
+pub trait Memory {
+    /// Fills `buffer` from `address`.
+    ///
+    /// # Errors
+    /// When a part of it is not mapped.
+    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Fault>;
+
+    /// `length` bytes from `address`.
+    ///
+    /// # Errors
+    /// As [`Memory::read`].
+    fn bytes(&self, address: u64, length: usize) -> Result<Vec<u8>, Fault> {
+        let mut buffer = vec![0; length];
+        self.read(address, &mut buffer)?;
+        Ok(buffer)
+    }
+}
+
+/// What was gathered before a call executes.
+#[derive(Clone)]
+pub struct Gathered {
+    /// Logged inputs.
+    pub inputs: Vec<Segment>,
+    digest: Xxh3,
+    /// The buffer length that the caller offered (value-result arguments).
+    capacity: usize,
+    /// struct msghdr or mmsghdr as it was before the call.
+    header: Vec<u8>,
+}
+
+impl std::fmt::Debug for Gathered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gathered").field("inputs", &self.inputs).finish_non_exhaustive()
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+/// The bytes of a NUL-terminated string, without the NUL.
+///
+/// # Errors
+/// When it is not readable up to its end.
+pub fn c_string(memory: &dyn Memory, address: u64) -> Result<Vec<u8>, Fault> {
+    let mut out = Vec::new();
+    while out.len() < MAX_STRING {
+        let at = address + out.len() as u64;
+        let until_page_end = 256.min(4096 - (at % 4096) as usize);
+        let chunk = memory.bytes(at, until_page_end)?;
+        if let Some(end) = chunk.iter().position(|&b| b == 0) {
+            out.extend_from_slice(&chunk[..end]);
+            return Ok(out);
+        }
+        out.extend_from_slice(&chunk);
+    }
+    Ok(out)
+}
+
+fn iovecs(memory: &dyn Memory, address: u64, count: u64) -> Result<Vec<(u64, usize)>, Fault> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX).min(MAX_IOVEC);
+    let raw = memory.bytes(address, count * 16)?;
+    Ok(raw.chunks_exact(16).map(|entry| (u64_at(entry, 0), u64_at(entry, 8) as usize)).collect())
+}
+
+/// Cuts a list of buffers to `total` bytes.
+fn bounded(buffers: Vec<(u64, usize)>, mut total: usize) -> impl Iterator<Item = (u64, usize)> {
+    buffers.into_iter().map_while(move |(address, length)| {
+        let take = length.min(total);
+        total -= take;
+        (take > 0 || total > 0).then_some((address, take))
+    })
+}
+
+fn positive(result: i64) -> usize {
+    usize::try_from(result).unwrap_or(0)
+}
+
+/// Length of an input whose size is known before the call.
+fn input_length(pointer: &Pointer, args: &[u64; 6]) -> usize {
+    let length = match pointer.length {
+        Length::Fixed(length) => length as usize,
+        Length::Arg(arg, scale) => (args[usize::from(arg)] & 0xffff_ffff) as usize * scale as usize,
+        Length::FdSet => ((args[0] & 0xffff_ffff) as i32).clamp(0, 1 << 16) as usize,
+        _ => 0,
+    };
+    let length = if pointer.length == Length::FdSet { length.div_ceil(64) * 8 } else { length };
+    length.min(MAX_INPUT)
+}
+
+/// Gathers what a call reads before it executes.
+#[must_use]
+pub fn at_entry(shape: &Shape, args: &[u64; 6], memory: &dyn Memory) -> Gathered {
+    let mut gathered = Gathered { inputs: Vec::new(), digest: Xxh3::new(), capacity: 0, header: Vec::new() };
+    for pointer in shape.pointers {
+        let address = args[usize::from(pointer.arg)];
+        if address == 0 {
+            continue;
+        }
+        if let Length::ValueResult(arg) = pointer.length {
+            let length = memory.bytes(args[usize::from(arg)], 4).map_or(0, |raw| u32_at(&raw, 0));
+            gathered.capacity = (length as usize).min(MAX_INPUT);
+            continue;
+        }
+        if matches!(pointer.length, Length::Msghdr | Length::Mmsghdr) {
+            gathered.message_headers(pointer, args, memory);
+            continue;
+        }
+        let (address, bytes) = match (pointer.direction, pointer.length) {
+            (Direction::In, Length::CString) => (address, c_string(memory, address)),
+            (Direction::In, Length::SigsetPair) => {
+                let inner = memory.bytes(address, 16).map_or(0, |pair| u64_at(&pair, 0));
+                if inner == 0 {
+                    continue;
+                }
+                (inner, memory.bytes(inner, 8))
+            }
+            (Direction::In | Direction::Digest | Direction::InOut, _) => {
+                (address, memory.bytes(address, input_length(pointer, args)))
+            }
+            (Direction::Bulk | Direction::Out | Direction::OutAlways, _) => continue,
+        };
+        match bytes {
+            Ok(bytes) if pointer.direction == Direction::In => {
+                gathered.inputs.push(Segment { address, role: SegmentRole::In, arg: pointer.arg.into(), bytes });
+            }
+            Ok(bytes) => gathered.digest.update(&bytes),
+            // The call will fail with EFAULT; that it cannot be read is what must be the same on replay.
+            Err(Fault { .. }) => gathered.digest.update(b"unreadable"),
+        }
+    }
+    gathered
+}
+
+impl Gathered {
+    fn message_headers(&mut self, pointer: &Pointer, args: &[u64; 6], memory: &dyn Memory) {
+        let address = args[usize::from(pointer.arg)];
+        let length = match pointer.length {
+            Length::Msghdr => MSGHDR,
+            _ => MMSGHDR * (args[2] as usize & 0xffff_ffff).min(MAX_IOVEC),
+        };
+        let Ok(header) = memory.bytes(address, length) else { return };
+        self.digest.update(&header);
+        if pointer.direction == Direction::Bulk {
+            for one in header.chunks(MMSGHDR) {
+                for (pointer, length) in
+                    [(u64_at(one, 0), u32_at(one, 8) as usize), (u64_at(one, 32), u64_at(one, 40) as usize)]
+                {
+                    if pointer != 0 && length != 0 {
+                        let bytes = memory.bytes(pointer, length.min(MAX_INPUT));
+                        self.digest.update(bytes.as_deref().unwrap_or(b"unreadable"));
+                    }
+                }
+            }
+        }
+        self.header = header;
+    }
+
+    /// The digest of everything the call read and that is not logged: `bulk` is what [`bulk`] gave for it.
+    #[must_use]
+    pub fn check(&self, bulk: &[u8]) -> u64 {
+        let mut digest = self.digest.clone();
+        digest.update(bulk);
+        digest.digest()
+    }
+
+    /// The control data of a message that a call sends, if any: what SCM_RIGHTS would hide in.
+    #[must_use]
+    pub fn sends_control(&self) -> bool {
+        self.header.chunks(MMSGHDR).any(|one| one.len() >= MSGHDR && u64_at(one, 32) != 0 && u64_at(one, 40) != 0)
+    }
+}
+
+/// Digest input of a finished call, for symmetry with [`at_entry`]: gathers bulk output and gives the check.
+///
+/// # Errors
+/// When the output is no longer readable.
+pub fn at_exit(
+    gathered: &Gathered,
+    shape: &Shape,
+    args: &[u64; 6],
+    result: i64,
+    memory: &dyn Memory,
+) -> Result<(Vec<u8>, u64), Fault> {
+    let bulk = bulk(gathered, shape, args, result, memory)?;
+    let check = gathered.check(&bulk);
+    Ok((bulk, check))
+}
+
+/// The server's output in this call: the bytes that left, in order.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn bulk(
+    gathered: &Gathered,
+    shape: &Shape,
+    args: &[u64; 6],
+    result: i64,
+    memory: &dyn Memory,
+) -> Result<Vec<u8>, Fault> {
+    let Some(pointer) = shape.pointers.iter().find(|p| p.direction == Direction::Bulk) else { return Ok(Vec::new()) };
+    let address = args[usize::from(pointer.arg)];
+    let total = positive(result);
+    if total == 0 || address == 0 {
+        return Ok(Vec::new());
+    }
+    let buffers = match pointer.length {
+        Length::Iovec(count) => bounded(iovecs(memory, address, args[usize::from(count)])?, total).collect(),
+        Length::Msghdr => {
+            bounded(iovecs(memory, u64_at(&gathered.header, 16), u64_at(&gathered.header, 24))?, total).collect()
+        }
+        Length::Mmsghdr => {
+            let mut all = Vec::new();
+            for index in 0..total {
+                let one = memory.bytes(address + (index * MMSGHDR) as u64, MMSGHDR)?;
+                // msg_len is written back by the kernel; a replayer knows it from the record's output segment.
+                let sent = u32_at(&one, 56) as usize;
+                all.extend(bounded(iovecs(memory, u64_at(&one, 16), u64_at(&one, 24))?, sent));
+            }
+            all
+        }
+        _ => vec![(address, total)],
+    };
+    let mut out = Vec::new();
+    for (address, length) in buffers {
+        out.extend(memory.bytes(address, length)?);
+    }
+    Ok(out)
+}
+
+/// What a call wrote, read after it executed.
+///
+/// # Errors
+/// When the memory that a successful call has written is not readable.
+pub fn outputs(
+    gathered: &Gathered,
+    shape: &Shape,
+    args: &[u64; 6],
+    result: i64,
+    memory: &dyn Memory,
+) -> Result<Vec<Segment>, Fault> {
+    let mut out = Vec::new();
+    let mut push = |arg: u8, address: u64, length: usize| -> Result<(), Fault> {
+        if length > 0 && address != 0 {
+            let bytes = memory.bytes(address, length)?;
+            out.push(Segment { address, role: SegmentRole::Out, arg: arg.into(), bytes });
+        }
+        Ok(())
+    };
+    for pointer in shape.pointers {
+        let (arg, address) = (pointer.arg, args[usize::from(pointer.arg)]);
+        let writes = match pointer.direction {
+            Direction::Out => result >= 0,
+            // With a bad pointer the call has failed and written nothing.
+            Direction::OutAlways | Direction::InOut => result != -i64::from(libc::EFAULT),
+            Direction::Bulk => pointer.length == Length::Mmsghdr && result > 0,
+            Direction::In | Direction::Digest => false,
+        };
+        if !writes || address == 0 {
+            continue;
+        }
+        match pointer.length {
+            Length::Fixed(_) | Length::Arg(..) | Length::FdSet => push(arg, address, input_length(pointer, args))?,
+            Length::Result(scale) => {
+                let mut length = positive(result) * scale as usize;
+                if shape.number == nr::RECVFROM {
+                    length = length.min(usize::try_from(args[2]).unwrap_or(usize::MAX));
+                }
+                if shape.number == nr::GETGROUPS && args[0] == 0 {
+                    length = 0;
+                }
+                push(arg, address, length)?;
+            }
+            Length::ValueResult(length_arg) => {
+                let real = u32_at(&memory.bytes(args[usize::from(length_arg)], 4)?, 0) as usize;
+                push(arg, address, real.min(gathered.capacity))?;
+            }
+            Length::Iovec(count) => {
+                for (address, length) in bounded(iovecs(memory, address, args[usize::from(count)])?, positive(result)) {
+                    push(arg, address, length)?;
+                }
+            }
+            Length::Msghdr => {
+                let header = gathered.header.clone();
+                received(&mut push, arg, address, &header, positive(result), memory)?;
+            }
+            Length::Mmsghdr => {
+                for index in 0..positive(result) {
+                    let at = address + (index * MMSGHDR) as u64;
+                    if pointer.direction == Direction::Out {
+                        let length = u32_at(&memory.bytes(at + 56, 4)?, 0) as usize;
+                        let header = &gathered.header[index * MMSGHDR..(index + 1) * MMSGHDR];
+                        received(&mut push, arg, at, header, length, memory)?;
+                    }
+                }
+                push(arg, address, positive(result) * MMSGHDR)?;
+            }
+            Length::CString | Length::SigsetPair => {}
+        }
+    }
+    Ok(out)
+}
+
+/// One received message: data, name, control, and the lengths and flags in its header.
+fn received(
+    push: &mut impl FnMut(u8, u64, usize) -> Result<(), Fault>,
+    arg: u8,
+    at: u64,
+    header: &[u8],
+    length: usize,
+    memory: &dyn Memory,
+) -> Result<(), Fault> {
+    for (address, length) in bounded(iovecs(memory, u64_at(header, 16), u64_at(header, 24))?, length) {
+        push(arg, address, length)?;
+    }
+    let after = memory.bytes(at, MSGHDR)?;
+    push(arg, u64_at(header, 0), (u32_at(&after, 8) as usize).min(u32_at(header, 8) as usize))?;
+    push(arg, u64_at(header, 32), (u64_at(&after, 40) as usize).min(u64_at(header, 40) as usize))?;
+    push(arg, at + 8, 4)?;
+    push(arg, at + 40, 12)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resolve;
+    use super::*;
+
+    struct Flat(Vec<u8>);
+
+    impl Memory for Flat {
+        fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Fault> {
+            let fault = Fault { address, length: buffer.len() };
+            let start = (address as usize).checked_sub(4096).ok_or(fault)?;
+            let source = self.0.get(start..start + buffer.len()).ok_or(fault)?;
+            buffer.copy_from_slice(source);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_read_yields_as_many_bytes_as_its_result() {
+        let memory = Flat((0..64).collect());
+        let args = [3, 4096, 64, 0, 0, 0];
+        let shape = resolve(u64::from(nr::READ), &args).unwrap();
+        let gathered = at_entry(shape, &args, &memory);
+        let out = outputs(&gathered, shape, &args, 5, &memory).unwrap();
+        assert_eq!(out[0].bytes, [0, 1, 2, 3, 4]);
+        assert!(outputs(&gathered, shape, &args, -11, &memory).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_write_is_digested_up_to_its_result() {
+        let args = [3, 4096, 8, 0, 0, 0];
+        let shape = resolve(u64::from(nr::WRITE), &args).unwrap();
+        let check =
+            |memory: &Flat, result| at_exit(&at_entry(shape, &args, memory), shape, &args, result, memory).unwrap().1;
+        let (one, two) = (Flat(b"abcdefgh".to_vec()), Flat(b"abcdXfgh".to_vec()));
+        assert_eq!(check(&one, 4), check(&two, 4));
+        assert_ne!(check(&one, 8), check(&two, 8));
+    }
+
+    #[test]
+    fn writev_gathers_across_its_buffers() {
+        let mut raw = Vec::new();
+        for (address, length) in [(4096u64 + 32, 3u64), (4096 + 40, 3)] {
+            raw.extend(address.to_le_bytes());
+            raw.extend(length.to_le_bytes());
+        }
+        raw.extend(b"abc.....defg....");
+        let memory = Flat(raw);
+        let args = [1, 4096, 2, 0, 0, 0];
+        let shape = resolve(u64::from(nr::WRITEV), &args).unwrap();
+        let gathered = at_entry(shape, &args, &memory);
+        assert_eq!(bulk(&gathered, shape, &args, 5, &memory).unwrap(), b"abcde");
+    }
+}

@@ -1,0 +1,464 @@
+//! Drives a restored process along the log: it runs from record to record, is compared, and gets the recorded results.
+//!
+//! The process only moves when the record that says how far is in hand: after a record is applied it stands, and everything
+//! up to that record has happened in it. From such a point it can go live.
+
+mod execute;
+
+use std::collections::VecDeque;
+
+use common::ids::{ConnId, Lsn};
+use common::kernel::{Kernel, Object};
+use common::record::{Kind, Placement, Record, Segment, SegmentRole};
+use common::syscall::{self, Class, Shape, nr};
+use thiserror::Error;
+use tracer::instructions::{self, Sites};
+use tracer::launch::LaunchError;
+use tracer::signals::{self, Delivering};
+use tracer::sys::ptrace::{Resume, SIGINFO_LEN};
+use tracer::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
+
+use crate::divergence::{Divergence, describe};
+
+const KEPT_RECORDS: usize = 10;
+
+/// Why a log could not be followed.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// The process did something else.
+    #[error("{0}")]
+    Diverged(Box<Divergence>),
+    /// The process could not be handled.
+    #[error("the replica: {0}")]
+    Tracee(#[from] TraceeError),
+    /// Its memory map could not be read.
+    #[error("the replica: {0}")]
+    Map(#[from] LaunchError),
+}
+
+/// Receives what the replayed server writes.
+pub trait Outputs {
+    /// To a client connection.
+    fn produced(&mut self, conn: ConnId, bytes: &[u8]);
+    /// To a descriptor that it was started with (1 and 2: standard output and error).
+    fn inherited(&mut self, number: i32, bytes: &[u8]);
+}
+
+/// Where the process stands and how it goes on.
+#[derive(Debug)]
+enum At {
+    /// Resume it with this signal (0 for none).
+    Ready(Stopped, i32),
+    /// It stands at the delivery of a signal, as this record says.
+    Delivering(Stopped, Record),
+    /// It is in the last call of its life.
+    Exiting(Stopped),
+    /// It is no more, with this wait status.
+    Dead(i32),
+    /// It was lost by an error.
+    Lost,
+}
+
+/// A process at a record boundary, ready to run on its own.
+#[derive(Debug)]
+pub struct Point {
+    /// The process; its registers are not yet those it goes on with.
+    pub stopped: Stopped,
+    /// The registers it goes on with.
+    pub registers: Registers,
+    /// A signal that is to be delivered before anything else.
+    pub deliver: Option<Record>,
+    /// The kernel state.
+    pub kernel: Kernel,
+    /// Patched instructions.
+    pub sites: Sites,
+    /// The end of the log that was applied.
+    pub lsn: Lsn,
+}
+
+/// Replays.
+#[derive(Debug)]
+pub struct Driver {
+    at: At,
+    kernel: Kernel,
+    sites: Sites,
+    /// The call whose restart code is in rax, and the code.
+    returned: Option<(u64, i64)>,
+    /// What restart_syscall resumes.
+    restart: Option<(&'static Shape, Call)>,
+    lsn: Lsn,
+    last: VecDeque<(Lsn, String)>,
+}
+
+impl Driver {
+    /// For a process as restored.
+    #[must_use]
+    pub fn new(stopped: Stopped, kernel: Kernel, lsn: Lsn) -> Self {
+        Self {
+            at: At::Ready(stopped, 0),
+            kernel,
+            sites: Sites::default(),
+            returned: None,
+            restart: None,
+            lsn,
+            last: VecDeque::new(),
+        }
+    }
+
+    /// Up to where the log is applied.
+    #[must_use]
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    /// The kernel-state model there.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Its process id, while it lives.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        match &self.at {
+            At::Ready(stopped, _) | At::Delivering(stopped, _) | At::Exiting(stopped) => Some(stopped.pid()),
+            At::Dead(_) | At::Lost => None,
+        }
+    }
+
+    /// Lets the process reach the record, compares, and applies it.
+    ///
+    /// # Errors
+    /// A divergence, or when the process is lost.
+    pub fn apply(&mut self, lsn: Lsn, record: &Record, outputs: &mut dyn Outputs) -> Result<(), ReplayError> {
+        match record.kind {
+            Kind::Call => self.call(lsn, record, outputs)?,
+            Kind::Signal => self.signal(lsn, record)?,
+            Kind::Instruction => self.instruction(lsn, record)?,
+            Kind::Patch => self.patch(record)?,
+            Kind::Epoch => {}
+            Kind::End => self.end(lsn, record)?,
+        }
+        if let Err(error) = self.kernel.apply(record) {
+            return Err(self.diverged(
+                lsn,
+                record,
+                "a record that the kernel-state model can follow",
+                error.to_string(),
+                None,
+            ));
+        }
+        self.kernel.take_unlistened();
+        self.lsn = lsn.advance(record.encoded_len());
+        if self.last.len() == KEPT_RECORDS {
+            self.last.pop_front();
+        }
+        self.last.push_back((lsn, describe(record)));
+        Ok(())
+    }
+
+    /// Ends replay: the process as it stands. `None` when it is dead.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn into_point(self) -> Result<Option<Point>, ReplayError> {
+        let (stopped, deliver) = match self.at {
+            At::Ready(stopped, _) | At::Exiting(stopped) => (stopped, None),
+            At::Delivering(stopped, record) => (stopped, Some(record)),
+            At::Dead(_) | At::Lost => return Ok(None),
+        };
+        let mut registers = stopped.registers()?;
+        if let (Some((number, _)), None) = (self.returned, &deliver) {
+            // The call was interrupted by something that no handler saw: it is made again, from its beginning.
+            registers.rip -= 2;
+            let original = self.restart.filter(|_| number == u64::from(nr::RESTART_SYSCALL));
+            registers.rax = original.map_or(number, |(shape, _)| shape.number.into());
+        }
+        Ok(Some(Point { stopped, registers, deliver, kernel: self.kernel, sites: self.sites, lsn: self.lsn }))
+    }
+
+    /// Ends the process.
+    pub fn kill(self) {
+        if let At::Ready(stopped, _) | At::Delivering(stopped, _) | At::Exiting(stopped) = self.at
+            && stopped.send(libc::SIGKILL).is_ok()
+            && let Ok(running) = stopped.resume(Resume::Continue, 0)
+        {
+            // Its end is all that is waited for; how it came does not matter any more.
+            let _ = running.wait();
+        }
+    }
+
+    fn diverged(
+        &self,
+        lsn: Lsn,
+        record: &Record,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+        registers: Option<Registers>,
+    ) -> ReplayError {
+        ReplayError::Diverged(Box::new(Divergence {
+            lsn,
+            what: describe(record),
+            expected: expected.into(),
+            found: found.into(),
+            registers,
+            last: self.last.iter().cloned().collect(),
+        }))
+    }
+
+    fn take(&mut self) -> At {
+        std::mem::replace(&mut self.at, At::Lost)
+    }
+
+    /// Runs to the next stop. Signals that somebody sent to the replica from outside are not part of the log.
+    fn advance(&mut self, lsn: Lsn, record: &Record, fault: Option<i32>) -> Result<Event, ReplayError> {
+        let (stopped, signal) = match self.take() {
+            At::Ready(stopped, signal) => (stopped, signal),
+            At::Delivering(stopped, delivering) => (stopped, i32::from(delivering.number)),
+            At::Exiting(stopped) => (stopped, 0),
+            At::Dead(status) => {
+                self.at = At::Dead(status);
+                return Ok(Event::Dead(status));
+            }
+            At::Lost => return Err(self.diverged(lsn, record, "a process", "none: it was lost before", None)),
+        };
+        if let Some((number, code)) = self.returned.take()
+            && signal == 0
+        {
+            let mut regs = stopped.registers()?;
+            regs.rip -= 2;
+            regs.rax = if code == signals::RESTART_BLOCK { nr::RESTART_SYSCALL.into() } else { number };
+            stopped.set_registers(&regs)?;
+        }
+        let mut event = stopped.run(Resume::Continue, signal)?;
+        loop {
+            event = match event {
+                Event::Signal(stopped, signal) if Some(signal) != fault && is_from_outside(&stopped)? => {
+                    stopped.run(Resume::Continue, 0)?
+                }
+                Event::GroupStop(stopped) => stopped.run(Resume::Listen, 0)?,
+                other => return Ok(other),
+            };
+        }
+    }
+
+    fn call(&mut self, lsn: Lsn, record: &Record, outputs: &mut dyn Outputs) -> Result<(), ReplayError> {
+        let stopped = match self.advance(lsn, record, None)? {
+            Event::Seccomp(stopped) => stopped,
+            other => return Err(self.wrong_stop(lsn, record, other)),
+        };
+        let regs = stopped.registers()?;
+        let mut call = call_of(&regs);
+        let found = Record { number: call.number as u16, ..Record::new(Kind::Call, 0, 0) };
+        if call.number != u64::from(record.number) || call.args[..record.args.len()] != record.args[..] {
+            let mut found = found;
+            found.args = call.args[..record.args.len()].to_vec();
+            return Err(self.diverged(lsn, record, describe(record), describe(&found), Some(regs)));
+        }
+        let shape = match syscall::resolve(call.number, &call.args) {
+            // A refused call has no check: nothing was executed, nothing is compared but the call itself.
+            _ if record.check == 0 && record.result < 0 => None,
+            Ok(shape) => Some(shape),
+            Err(refusal) => {
+                return Err(self.diverged(lsn, record, describe(record), refusal.to_string(), Some(regs)));
+            }
+        };
+        let Some(mut shape) = shape else {
+            stopped.skip_call(record.result)?;
+            self.at = At::Ready(stopped, 0);
+            return Ok(());
+        };
+        if shape.number == nr::RT_SIGRETURN {
+            return self.sigreturn(lsn, record, stopped);
+        }
+        if let Some((original, args)) = self.restart
+            && shape.number == nr::RESTART_SYSCALL
+        {
+            shape = original;
+            call.args = args.args;
+        }
+        let gathered = syscall::at_entry(shape, &call.args, &stopped);
+        let logged: Vec<&Segment> = record.segments.iter().filter(|s| s.role == SegmentRole::In).collect();
+        if !gathered.inputs.iter().eq(logged.iter().copied()) {
+            let show = |segments: &mut dyn Iterator<Item = &Segment>| {
+                segments
+                    .map(|s| format!("argument {} at {:#x}: {:?}", s.arg, s.address, String::from_utf8_lossy(&s.bytes)))
+                    .collect::<Vec<_>>()
+                    .join("; ")
+            };
+            let (expected, found) = (show(&mut logged.into_iter()), show(&mut gathered.inputs.iter()));
+            return Err(self.diverged(lsn, record, expected, found, Some(regs)));
+        }
+        let stopped = match shape.class {
+            Class::Execute if record.result >= 0 || record.result < -4095 => {
+                if matches!(shape.number, nr::EXIT | nr::EXIT_GROUP) {
+                    self.at = At::Exiting(stopped);
+                    return Ok(());
+                }
+                self.execute(lsn, record, stopped, &regs)?
+            }
+            _ => {
+                stopped.skip_call(record.result)?;
+                stopped
+            }
+        };
+        for segment in record.segments.iter().filter(|s| s.role == SegmentRole::Out) {
+            stopped.write(segment.address, &segment.bytes)?;
+        }
+        let (bulk, check) = match syscall::at_exit(&gathered, shape, &call.args, record.result, &stopped) {
+            Ok(both) => both,
+            Err(fault) => return Err(self.diverged(lsn, record, "readable output", fault.to_string(), Some(regs))),
+        };
+        if check != record.check {
+            let expected = format!("digest {:#018x} of what the call reads", record.check);
+            return Err(self.diverged(lsn, record, expected, format!("{check:#018x}"), Some(regs)));
+        }
+        self.output(&call, &bulk, record, outputs);
+        if signals::is_restart(record.result) {
+            self.returned = Some((call.number, record.result));
+        }
+        self.restart = match record.result {
+            signals::RESTART_BLOCK if record.number != nr::RESTART_SYSCALL => Some((shape, call)),
+            signals::RESTART_BLOCK => self.restart,
+            _ => None,
+        };
+        self.at = At::Ready(stopped, 0);
+        Ok(())
+    }
+
+    fn output(&self, call: &Call, bulk: &[u8], record: &Record, outputs: &mut dyn Outputs) {
+        let sent = match record.number {
+            nr::SENDFILE => record.bytes_of(SegmentRole::Sent).unwrap_or_default(),
+            _ => bulk,
+        };
+        if sent.is_empty() {
+            return;
+        }
+        let fd = call.args[0] as i32;
+        if let Some(conn) = self.kernel.conn_of_fd(fd) {
+            outputs.produced(conn, sent);
+        } else if let Some(Object::Inherited(inherited)) = self.kernel.object(fd) {
+            outputs.inherited(inherited.number, sent);
+        }
+    }
+
+    fn signal(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
+        let info: Option<[u8; SIGINFO_LEN]> =
+            record.bytes_of(SegmentRole::SigInfo).and_then(|bytes| bytes.try_into().ok());
+        let (Some(placement), Some(info), 1..=64) = (Placement::from_result(record.result), info, record.number) else {
+            return Err(self.diverged(lsn, record, "a signal record", "a malformed one", None));
+        };
+        let Delivering { stopped, signal } = match placement {
+            Placement::Exit => {
+                let At::Ready(stopped, 0) = self.take() else {
+                    return Err(self.diverged(lsn, record, "the return of a call", "another point", None));
+                };
+                let mut regs = stopped.registers()?;
+                if let Some((number, _)) = self.returned.take() {
+                    regs.orig_rax = number;
+                }
+                if regs.rip != record.arg(2) {
+                    return Err(self.elsewhere(lsn, record, regs));
+                }
+                signals::force(stopped, &regs, record, &info)?
+            }
+            Placement::Entry => {
+                let stopped = match self.advance(lsn, record, None)? {
+                    Event::Seccomp(stopped) => stopped,
+                    other => return Err(self.wrong_stop(lsn, record, other)),
+                };
+                let regs = stopped.registers()?;
+                let before = signals::before_call(&regs);
+                if before.rip != record.arg(2) || before.rax != record.arg(3) {
+                    return Err(self.elsewhere(lsn, record, regs));
+                }
+                signals::force(stopped, &before, record, &info)?
+            }
+            Placement::Fault => {
+                let expected = i32::from(record.number);
+                let stopped = match self.advance(lsn, record, Some(expected))? {
+                    Event::Signal(stopped, signal) if signal == expected => stopped,
+                    other => return Err(self.wrong_stop(lsn, record, other)),
+                };
+                let regs = stopped.registers()?;
+                if regs.rip != record.arg(2) {
+                    return Err(self.elsewhere(lsn, record, regs));
+                }
+                stopped.set_siginfo(&info)?;
+                Delivering { stopped, signal: expected }
+            }
+        };
+        self.at = if signal == 0 { At::Ready(stopped, 0) } else { At::Delivering(stopped, record.clone()) };
+        Ok(())
+    }
+
+    fn instruction(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
+        let (stopped, signal) = match self.advance(lsn, record, None)? {
+            Event::Signal(stopped, signal) => (stopped, signal),
+            other => return Err(self.wrong_stop(lsn, record, other)),
+        };
+        let (regs, info) = (stopped.registers()?, stopped.siginfo()?);
+        match instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
+            Some(trapped) if trapped.site == record.arg(0) && trapped.instruction as u16 == record.number => {
+                stopped.set_registers(&instructions::apply(trapped, record, &regs))?;
+                stopped.set_signal_mask(self.kernel.mask())?;
+                self.at = At::Ready(stopped, 0);
+                Ok(())
+            }
+            _ => Err(self.elsewhere(lsn, record, regs)),
+        }
+    }
+
+    fn patch(&mut self, record: &Record) -> Result<(), ReplayError> {
+        if let At::Ready(stopped, _) = &self.at {
+            for segment in &record.segments {
+                stopped.write(segment.address, &segment.bytes)?;
+            }
+        }
+        self.sites.add(record.segments.iter().map(|s| s.address));
+        Ok(())
+    }
+
+    fn end(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
+        match self.advance(lsn, record, None)? {
+            Event::Dead(status) if i64::from(status) == record.result => {
+                self.at = At::Dead(status);
+                Ok(())
+            }
+            other => Err(self.wrong_stop(lsn, record, other)),
+        }
+    }
+
+    fn elsewhere(&self, lsn: Lsn, record: &Record, regs: Registers) -> ReplayError {
+        let found = format!("the process at {:#x}", regs.rip);
+        self.diverged(lsn, record, describe(record), found, Some(regs))
+    }
+
+    fn wrong_stop(&mut self, lsn: Lsn, record: &Record, found: Event) -> ReplayError {
+        let name = found.name();
+        let regs = match found {
+            Event::Seccomp(stopped) | Event::SyscallExit(stopped) | Event::Signal(stopped, _) => {
+                let regs = stopped.registers().ok();
+                self.at = At::Ready(stopped, 0);
+                regs
+            }
+            _ => None,
+        };
+        let found = match regs {
+            Some(regs) if name == "a system call" => {
+                let call = call_of(&regs);
+                let mut record = Record::new(Kind::Call, call.number as u16, 0);
+                record.args = call.args.to_vec();
+                format!("the call {}", describe(&record))
+            }
+            _ => name,
+        };
+        self.diverged(lsn, record, describe(record), found, regs)
+    }
+}
+
+/// Whether a signal was sent by a process, and so can be no fault of the replayed program.
+fn is_from_outside(stopped: &Stopped) -> Result<bool, TraceeError> {
+    let info = stopped.siginfo()?;
+    Ok(i32::from_le_bytes([info[8], info[9], info[10], info[11]]) <= 0)
+}

@@ -1,0 +1,159 @@
+//! A snapshot becomes a process: the same memory at the same addresses, the same registers, the same signal state.
+//!
+//! Descriptors are not restored: during replay none is needed, and going live makes them from the model.
+
+use common::codec;
+use common::kernel::Kernel;
+use common::snapshot::{Area, Chunk, ContentHash, ContentSource, Manifest, StoreError};
+use common::syscall::nr;
+use thiserror::Error;
+use tracer::inject::{self, InjectError, Session};
+use tracer::launch::{self, LaunchError};
+use tracer::sys::ptrace;
+use tracer::tracee::{Stopped, TraceeError};
+
+const PR_SET_MM: u64 = 35;
+const PR_SET_MM_MAP: u64 = 14;
+
+/// Why a snapshot cannot be restored.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// This machine's processor lacks what the server may have seen.
+    #[error(
+        "this processor lacks features of the one that the snapshot was taken on: {}; replicas need the same",
+        .0.join(", ")
+    )]
+    Features(Vec<String>),
+    /// Memory contents are missing.
+    #[error("the snapshot's content {0} is not there: the log is incomplete")]
+    Missing(ContentHash),
+    /// The register block is malformed.
+    #[error("the snapshot's registers have {0} bytes, which is not this version's format")]
+    Registers(usize),
+    /// Contents cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The model cannot be decoded.
+    #[error("the snapshot's kernel-state model: {0}")]
+    Model(#[from] codec::CodecError),
+    /// The blank process could not be made.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// A call inside of it failed.
+    #[error("restoring: {0}")]
+    Inject(#[from] InjectError),
+    /// The process could not be handled.
+    #[error(transparent)]
+    Tracee(#[from] TraceeError),
+}
+
+/// Restores a snapshot into a new process, which stands where the captured one stood.
+///
+/// # Errors
+/// When the snapshot is incomplete or does not fit this machine.
+pub fn restore(
+    manifest: &Manifest,
+    contents: &dyn ContentSource,
+    cpu: Option<usize>,
+) -> Result<(Stopped, Kernel), RestoreError> {
+    let lacking = manifest.cpu.missing_from(&tracer::cpu::features());
+    if !lacking.is_empty() {
+        return Err(RestoreError::Features(lacking));
+    }
+    let kernel: Kernel = codec::decode(&manifest.kernel)?;
+    let regs =
+        ptrace::registers_from_bytes(&manifest.registers).ok_or(RestoreError::Registers(manifest.registers.len()))?;
+    let stopped = launch::blank(cpu)?;
+    let pid = stopped.pid();
+    let mut session = Session::begin(stopped, regs);
+    for mapping in launch::maps(pid)? {
+        let own = mapping.start < inject::PAGE_END && mapping.end > inject::PAGE;
+        if !own && mapping.name != "[vsyscall]" {
+            let args = [mapping.start, mapping.end - mapping.start, 0, 0, 0, 0];
+            session = session.call(nr::MUNMAP.into(), args)?.0;
+        }
+    }
+    for area in &manifest.memory {
+        session = map(session, area, contents)?;
+    }
+    session = set_layout(session, manifest)?;
+    session = set_signals(session, &kernel)?;
+    session.process().write(inject::SCRATCH, &vec![0; inject::SCRATCH_LEN])?;
+    let (stopped, _) = session.end()?;
+    stopped.set_xstate(&manifest.xstate)?;
+    stopped.set_signal_mask(kernel.mask())?;
+    Ok((stopped, kernel))
+}
+
+fn map(session: Session, area: &Area, contents: &dyn ContentSource) -> Result<Session, RestoreError> {
+    let mut flags = libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+    flags |= if area.flags & Area::PRIVATE != 0 { libc::MAP_PRIVATE } else { libc::MAP_SHARED };
+    if area.flags & Area::GROWSDOWN != 0 {
+        flags |= libc::MAP_GROWSDOWN;
+    }
+    if area.flags & Area::STACK != 0 {
+        flags |= libc::MAP_STACK;
+    }
+    let args = [area.start, area.end - area.start, area.prot.into(), flags as u64, u64::MAX, 0];
+    let (session, _) = session.call(nr::MMAP.into(), args)?;
+    for (range, chunk) in area.ranges() {
+        if let Chunk::Hash(hash) = chunk {
+            let bytes = contents.get(hash)?.ok_or(RestoreError::Missing(*hash))?;
+            session.process().write(range.start, &bytes)?;
+        }
+    }
+    Ok(session)
+}
+
+/// Tells the kernel where heap, stack, arguments and the auxiliary vector are (prctl(2), PR_SET_MM_MAP).
+fn set_layout(session: Session, manifest: &Manifest) -> Result<Session, RestoreError> {
+    const MAP_LEN: u64 = 104;
+    let layout = &manifest.layout;
+    let mut map = Vec::new();
+    for word in [
+        layout.start_code,
+        layout.end_code,
+        layout.start_data,
+        layout.end_data,
+        layout.start_brk,
+        layout.brk,
+        layout.start_stack,
+        layout.arg_start,
+        layout.arg_end,
+        layout.env_start,
+        layout.env_end,
+        inject::SCRATCH + MAP_LEN,
+    ] {
+        map.extend(word.to_le_bytes());
+    }
+    map.extend((layout.auxv.len() as u32).to_le_bytes());
+    map.extend(u32::MAX.to_le_bytes()); // the executable stays as it is
+    map.extend(&layout.auxv);
+    let address = session.scratch(&map)?;
+    Ok(session.call(nr::PRCTL.into(), [PR_SET_MM, PR_SET_MM_MAP, address, MAP_LEN, 0, 0])?.0)
+}
+
+fn set_signals(mut session: Session, kernel: &Kernel) -> Result<Session, RestoreError> {
+    for signal in (1..=64).filter(|s| ![libc::SIGKILL, libc::SIGSTOP].contains(s)) {
+        let disposition = kernel.disposition(signal);
+        let words = [disposition.handler, disposition.flags, disposition.restorer, disposition.mask];
+        let raw: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let address = session.scratch(&raw)?;
+        session = session.call(nr::RT_SIGACTION.into(), [signal as u64, address, 0, 8, 0, 0])?.0;
+    }
+    if let Some(stack) = kernel.signals().altstack() {
+        let raw =
+            [&stack.base.to_le_bytes()[..], &u64::from(stack.flags as u32).to_le_bytes(), &stack.size.to_le_bytes()];
+        let address = session.scratch(&raw.concat())?;
+        session = session.call(nr::SIGALTSTACK.into(), [address, 0, 0, 0, 0, 0])?.0;
+    }
+    let identity = kernel.identity();
+    if identity.tid_address != 0 {
+        session = session.call(nr::SET_TID_ADDRESS.into(), [identity.tid_address, 0, 0, 0, 0, 0])?.0;
+    }
+    let (head, len) = identity.robust_list;
+    if head != 0 {
+        session = session.call(nr::SET_ROBUST_LIST.into(), [head, len, 0, 0, 0, 0])?.0;
+    }
+    Ok(session)
+}

@@ -1,0 +1,94 @@
+//! What the tests stand on: programs that never outlive their test, a running group, byte-exact
+//! connections, and one way to wait.
+
+pub(crate) mod group;
+pub(crate) mod netcat;
+pub(crate) mod process;
+pub(crate) mod program;
+pub(crate) mod relay;
+pub(crate) mod rng;
+pub(crate) mod status;
+pub(crate) mod wire;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How long anything that a test waits for may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// How often something that only costs a read of `/proc` or of a file is looked at.
+pub(crate) const OFTEN: Duration = Duration::from_millis(5);
+
+/// Waits until `look` returns a value: the only place in the tests that sleeps.
+///
+/// An error of `look` ends the wait at once; `Ok(None)` means 'not yet'. After [`DEADLINE`] the
+/// error says what was waited for.
+pub(crate) fn poll<T>(what: &str, interval: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look().with_context(|| format!("while waiting for {what}"))? {
+            return Ok(found);
+        }
+        if Instant::now() >= end {
+            bail!("waited {DEADLINE:?} for {what}");
+        }
+        thread::sleep(interval);
+    }
+}
+
+/// An address on the loopback interface that nothing listens on.
+///
+/// The ports lie below the range from which the kernel takes the ports of outgoing connections: a
+/// port that was free a moment ago must not be taken by a client of a neighbouring test before the
+/// server binds it.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 22_000;
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    // Concurrent test processes have neighbouring pids: they start far apart.
+    let start = (u64::from(std::process::id()) * 7_919) % u64::from(COUNT);
+    for _ in 0..COUNT {
+        let step = u64::from(TRIED.fetch_add(1, Ordering::Relaxed));
+        let offset = u16::try_from((start + step) % u64::from(COUNT)).context("a port")?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST + offset));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    bail!("no free port from {FIRST} on, {COUNT} tried")
+}
+
+/// Whether a socket listens on `address`, without connecting to it: a connection would be seen by
+/// the server.
+pub(crate) fn listening(address: SocketAddr) -> Result<bool> {
+    let SocketAddr::V4(v4) = address else {
+        bail!("{address} is not an IPv4 address");
+    };
+    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(v4.ip().octets()), v4.port());
+    const TCP_LISTEN: &str = "0A";
+    let table = std::fs::read_to_string("/proc/net/tcp").context("/proc/net/tcp")?;
+    Ok(table.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next() == Some(&local) && fields.nth(1) == Some(TCP_LISTEN)
+    }))
+}
+
+/// The path of a program: from `PATH`, or where distributions keep servers.
+pub(crate) fn installed(program: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| format!("{program} is not installed: tests/run installs it"))
+}
+
+/// The directory of the programs that the tests run as servers.
+pub(crate) fn server_scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers")
+}

@@ -1,0 +1,68 @@
+//! What `ftrun status --json` says.
+
+use anyhow::{Result, ensure};
+use serde::Deserialize;
+
+/// The status of one group.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) epoch: u64,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) replicas: Vec<Replica>,
+}
+
+/// The front proxy.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Proxy {
+    pub(crate) pid: i32,
+    pub(crate) listen: Vec<String>,
+    pub(crate) connections: u64,
+}
+
+/// One replica.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Replica {
+    pub(crate) role: Role,
+    pub(crate) ftrun_pid: i32,
+    pub(crate) server_pid: Option<i32>,
+    pub(crate) lsn: Option<u64>,
+    pub(crate) acked_lsn: Option<u64>,
+}
+
+/// What a replica is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    Primary,
+    Backup,
+    Solo,
+}
+
+impl Status {
+    /// The replica with this role, if there is exactly one.
+    pub(crate) fn only(&self, role: Role) -> Option<&Replica> {
+        let mut found = self.replicas.iter().filter(|replica| replica.role == role);
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    /// Every pid that it names.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = i32> {
+        let proxy = self.proxy.iter().map(|proxy| proxy.pid);
+        let replicas = self.replicas.iter();
+        proxy.chain(replicas.flat_map(|it| Some(it.ftrun_pid).into_iter().chain(it.server_pid)))
+    }
+
+    /// Fails on what can never be: two replicas that serve, or an acknowledgement of a log that
+    /// does not exist.
+    pub(crate) fn check(&self) -> Result<()> {
+        let serving = |it: &&Replica| it.role != Role::Backup;
+        let serving = self.replicas.iter().filter(serving).count();
+        ensure!(serving <= 1, "{serving} replicas serve: {self:?}");
+        for replica in &self.replicas {
+            if let (Role::Primary, Some(lsn), Some(acked)) = (replica.role, replica.lsn, replica.acked_lsn) {
+                ensure!(acked <= lsn, "acknowledged beyond the log: {replica:?}");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! A replica's connection to the proxy.
+//!
+//! Orders go out under one lock, in the order in which they are given. Answers to Bind, Listen and Takeover are awaited by the
+//! one who asked; everything else that the proxy says goes to a listener of the caller.
+
+use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use std::{io::Read, io::Write};
+
+use common::codec::{self, CodecError};
+use common::ids::{Epoch, ReplicaId};
+use common::orders::{self, Listener, ListenerId, Role, ToProxy, ToReplica};
+use thiserror::Error;
+
+use crate::recorder::Outside;
+
+/// How long the proxy may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why the proxy cannot be spoken to.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    /// It cannot be reached.
+    #[error("the proxy's control address {address} cannot be reached: {error}")]
+    Connect {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Somebody else listens there.
+    #[error("{address} is no proxy of this version: it answers {found:02x?}, expected {expected:02x?}")]
+    Stranger {
+        /// Where.
+        address: SocketAddr,
+        /// What came.
+        found: [u8; 12],
+        /// What should have come.
+        expected: [u8; 12],
+    },
+    /// The connection failed.
+    #[error("the connection to the proxy: {0}")]
+    Codec(#[from] CodecError),
+    /// No answer.
+    #[error("the proxy did not answer {what} within {PATIENCE:?}")]
+    Silent {
+        /// To what.
+        what: &'static str,
+    },
+    /// It closed the connection.
+    #[error("the proxy closed its control connection")]
+    Closed,
+}
+
+/// What the proxy says by itself.
+#[derive(Debug)]
+pub enum Notice {
+    /// A message that answers nothing.
+    Message(ToReplica),
+    /// The connection is over.
+    Closed,
+}
+
+/// The connection.
+#[derive(Debug)]
+pub struct ProxyControl {
+    stream: Mutex<TcpStream>,
+    answers: Mutex<Receiver<ToReplica>>,
+    local: SocketAddr,
+}
+
+impl ProxyControl {
+    /// Connects, and greets. What the proxy says by itself goes to `notice`, from a thread of its own.
+    ///
+    /// # Errors
+    /// When there is no proxy or it does not answer.
+    pub fn connect(
+        address: SocketAddr,
+        epoch: Epoch,
+        replica: ReplicaId,
+        role: Role,
+        notice: impl FnMut(Notice) + Send + 'static,
+    ) -> Result<Self, ControlError> {
+        let failed = |error| ControlError::Connect { address, error };
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        let expected = orders::preamble();
+        stream.write_all(&expected).map_err(failed)?;
+        let mut found = [0; 12];
+        stream.read_exact(&mut found).map_err(failed)?;
+        if found != expected {
+            return Err(ControlError::Stranger { address, found, expected });
+        }
+        stream.set_read_timeout(None).map_err(failed)?;
+        let local = stream.local_addr().map_err(failed)?;
+        let reader = stream.try_clone().map_err(failed)?;
+        let (sender, answers) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("proxy-control".into())
+            .spawn(move || listen(reader, &sender, notice))
+            .map_err(failed)?;
+        let control = Self { stream: Mutex::new(stream), answers: Mutex::new(answers), local };
+        control.send(&ToProxy::Hello { epoch, replica, role })?;
+        match control.answer("Hello")? {
+            ToReplica::Welcome { .. } => Ok(control),
+            _ => Err(ControlError::Silent { what: "Hello" }),
+        }
+    }
+
+    /// This end of the connection: an address where the proxy can reach this machine.
+    #[must_use]
+    pub fn local_ip(&self) -> IpAddr {
+        self.local.ip()
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// When the connection failed.
+    pub fn send(&self, message: &ToProxy) -> Result<(), ControlError> {
+        let bytes = codec::encode_message(message)?;
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        stream.write_all(&bytes).map_err(CodecError::Io)?;
+        Ok(())
+    }
+
+    /// Sends a message and waits for the answer to it.
+    ///
+    /// # Errors
+    /// When the connection failed or no answer comes.
+    pub fn ask(&self, message: &ToProxy, what: &'static str) -> Result<ToReplica, ControlError> {
+        self.send(message)?;
+        self.answer(what)
+    }
+
+    fn answer(&self, what: &'static str) -> Result<ToReplica, ControlError> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.recv_timeout(PATIENCE).map_err(|error| match error {
+            RecvTimeoutError::Timeout => ControlError::Silent { what },
+            RecvTimeoutError::Disconnected => ControlError::Closed,
+        })
+    }
+
+    /// Ends the connection.
+    pub fn close(&self) {
+        // Closing what is closed already is no error worth telling.
+        let _ = self.stream.lock().unwrap_or_else(PoisonError::into_inner).shutdown(Shutdown::Both);
+    }
+}
+
+fn listen(mut stream: TcpStream, answers: &Sender<ToReplica>, mut notice: impl FnMut(Notice)) {
+    while let Ok(message) = codec::read_message::<ToReplica>(&mut stream) {
+        match message {
+            ToReplica::Received { .. } | ToReplica::Superseded { .. } => notice(Notice::Message(message)),
+            answer => {
+                if answers.send(answer).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+    notice(Notice::Closed);
+}
+
+/// Moves listeners aside: clients connect to the proxy, the proxy to `advertise`.
+#[derive(Debug)]
+pub struct Aside<'a> {
+    /// The proxy.
+    pub control: &'a ProxyControl,
+    /// This machine as the proxy reaches it.
+    pub advertise: IpAddr,
+}
+
+impl Outside for Aside<'_> {
+    fn bind(&mut self, id: ListenerId, asked: SocketAddr, reuse_addr: bool) -> Result<SocketAddr, i32> {
+        match self.control.ask(&ToProxy::Bind { id, asked, reuse_addr }, "Bind") {
+            Ok(ToReplica::Bound { outcome, .. }) => outcome,
+            other => {
+                eprintln!("ftrun: the proxy cannot bind {asked}: {other:?}");
+                Err(libc::EADDRNOTAVAIL)
+            }
+        }
+    }
+
+    fn aside(&self, asked: SocketAddr, v6_only: bool) -> SocketAddr {
+        match (asked, self.advertise) {
+            (SocketAddr::V6(_), IpAddr::V4(ip)) if v6_only && ip.is_loopback() => {
+                SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 0)
+            }
+            (_, advertise) => SocketAddr::new(advertise, 0),
+        }
+    }
+
+    fn listen(&mut self, listener: Listener, backlog: i32) -> Result<(), i32> {
+        match self.control.ask(&ToProxy::Listen { listener, backlog }, "Listen") {
+            Ok(ToReplica::Listening { outcome, .. }) => outcome,
+            other => {
+                eprintln!("ftrun: the proxy cannot listen on {}: {other:?}", listener.asked);
+                Err(libc::EADDRNOTAVAIL)
+            }
+        }
+    }
+
+    fn unlisten(&mut self, id: ListenerId) {
+        if let Err(error) = self.control.send(&ToProxy::Unlisten { id }) {
+            eprintln!("ftrun: the proxy cannot be told of a closed listener: {error}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Runs system calls inside a stopped process.
+//!
+//! A page of ftrun's own stands at [`PAGE`] in every server, primary and backup alike: its code is `syscall; int3`, behind it
+//! is a scratch area. A [`Session`] takes a stopped process, makes it run calls from that page, and gives it back with the registers
+//! it is to go on with. Signals that arrive meanwhile are kept and handed back with it.
+
+use thiserror::Error;
+
+use crate::sys::ptrace::{Resume, SIGINFO_LEN};
+use crate::tracee::{Event, Registers, Stopped, TraceeError};
+
+/// Where ftrun's page is: the lowest address that any process may map.
+pub const PAGE: u64 = 0x10000;
+/// The scratch area behind it.
+pub const SCRATCH: u64 = PAGE + 0x1000;
+/// Its size in bytes.
+pub const SCRATCH_LEN: usize = 0x10000;
+/// One past the last byte of ftrun's own area.
+pub const PAGE_END: u64 = SCRATCH + SCRATCH_LEN as u64;
+/// `syscall; int3`.
+pub const CODE: [u8; 3] = [0x0f, 0x05, 0xcc];
+
+/// Why a call could not be run inside the server.
+#[derive(Debug, Error)]
+pub enum InjectError {
+    /// The process could not be handled.
+    #[error(transparent)]
+    Tracee(#[from] TraceeError),
+    /// The call failed.
+    #[error("system call {number} run inside the server failed: {errno}")]
+    Call {
+        /// Its number.
+        number: i64,
+        /// Why.
+        errno: nix::errno::Errno,
+    },
+    /// More bytes than the scratch area holds.
+    #[error("{found} bytes do not fit the scratch area of {SCRATCH_LEN} bytes")]
+    Scratch {
+        /// How many.
+        found: usize,
+    },
+}
+
+/// A signal that was taken from the kernel and not yet delivered.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Its number.
+    pub signal: i32,
+    /// siginfo_t.
+    pub info: [u8; SIGINFO_LEN],
+}
+
+/// A process that is being made to run calls.
+#[derive(Debug)]
+pub struct Session {
+    stopped: Stopped,
+    back: Registers,
+    site: u64,
+    held: Vec<Held>,
+}
+
+impl Session {
+    /// Takes over a process; `back` are the registers it goes on with afterwards.
+    #[must_use]
+    pub fn begin(stopped: Stopped, back: Registers) -> Self {
+        Self { stopped, back, site: PAGE, held: Vec::new() }
+    }
+
+    /// As [`Session::begin`], with the `syscall` instruction at another place than [`PAGE`].
+    #[must_use]
+    pub fn begin_at(stopped: Stopped, back: Registers, site: u64) -> Self {
+        Self { stopped, back, site, held: Vec::new() }
+    }
+
+    /// The calls to come run from [`PAGE`], which now exists.
+    pub fn use_page(&mut self) {
+        self.site = PAGE;
+    }
+
+    /// The process, to read and write its memory.
+    #[must_use]
+    pub fn process(&self) -> &Stopped {
+        &self.stopped
+    }
+
+    /// Runs one call; a negative errno is a result like others.
+    ///
+    /// # Errors
+    /// When the process is gone or behaves unexpectedly; it is then lost (the error says how it ended).
+    pub fn call_raw(self, number: i64, args: [u64; 6]) -> Result<(Self, i64), InjectError> {
+        let Self { stopped, back, site, mut held } = self;
+        let mut regs = back;
+        regs.rip = site;
+        regs.rax = number as u64;
+        regs.orig_rax = u64::MAX;
+        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
+        stopped.set_registers(&regs)?;
+        let before = run_to(stopped, Resume::Continue, &mut held, |e| matches!(e, Event::Seccomp(_)))?;
+        let after = run_to(before, Resume::ToSyscallExit, &mut held, |e| matches!(e, Event::SyscallExit(_)))?;
+        let result = after.registers()?.rax as i64;
+        Ok((Self { stopped: after, back, site, held }, result))
+    }
+
+    /// Runs one call that must succeed.
+    ///
+    /// # Errors
+    /// As [`Session::call_raw`], or when the call fails.
+    pub fn call(self, number: i64, args: [u64; 6]) -> Result<(Self, u64), InjectError> {
+        let (session, result) = self.call_raw(number, args)?;
+        if (-4095..0).contains(&result) {
+            let errno = nix::errno::Errno::from_raw(-result as i32);
+            return Err(InjectError::Call { number, errno });
+        }
+        Ok((session, result as u64))
+    }
+
+    /// Puts bytes into the scratch area and gives their address.
+    ///
+    /// # Errors
+    /// When they are too many.
+    pub fn scratch(&self, bytes: &[u8]) -> Result<u64, InjectError> {
+        if bytes.len() > SCRATCH_LEN {
+            return Err(InjectError::Scratch { found: bytes.len() });
+        }
+        self.stopped.write(SCRATCH, bytes)?;
+        Ok(SCRATCH)
+    }
+
+    /// Gives the process back, with its registers set and the scratch area cleared, and what signals arrived.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn end(self) -> Result<(Stopped, Vec<Held>), InjectError> {
+        let mut back = self.back;
+        back.orig_rax = u64::MAX;
+        self.stopped.set_registers(&back)?;
+        Ok((self.stopped, self.held))
+    }
+}
+
+/// Runs until an event of the wanted kind, keeping the signals that come before it.
+fn run_to(
+    stopped: Stopped,
+    how: Resume,
+    held: &mut Vec<Held>,
+    wanted: impl Fn(&Event) -> bool,
+) -> Result<Stopped, InjectError> {
+    let pid = stopped.pid();
+    let mut event = stopped.run(how, 0)?;
+    loop {
+        event = match event {
+            Event::Signal(stopped, signal) => {
+                held.push(Held { signal, info: stopped.siginfo()? });
+                stopped.run(how, 0)?
+            }
+            Event::GroupStop(stopped) => stopped.run(Resume::Listen, 0)?,
+            Event::Dead(status) => return Err(TraceeError::Gone { pid, status }.into()),
+            found if !wanted(&found) => {
+                let found = found.name();
+                return Err(TraceeError::Unexpected { pid, expected: "an injected system call", found }.into());
+            }
+            Event::Seccomp(stopped) | Event::SyscallExit(stopped) | Event::Exec(stopped) => return Ok(stopped),
+        };
+    }
+}

@@ -1,0 +1,399 @@
+//! Starts a program under control: no address randomisation, no vDSO, rdtsc trapped, every system call stopped.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr};
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use common::syscall::{Memory, nr};
+use nix::errno::Errno;
+use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
+use thiserror::Error;
+
+use crate::inject::{self, InjectError, Session};
+use crate::sys::ptrace::{self, Resume};
+use crate::sys::spawn::{self, Image, Program};
+use crate::tracee::{Event, Running, Stopped, TraceeError};
+
+const AT_SYSINFO_EHDR: u64 = 33;
+const AT_IGNORE: u64 = 1;
+
+/// Why a program could not be started.
+#[derive(Debug, Error)]
+pub enum LaunchError {
+    /// No such program.
+    #[error("{program}: no such program{hint}")]
+    NotFound {
+        /// As given.
+        program: String,
+        /// Where it was looked for.
+        hint: String,
+    },
+    /// It is there, but cannot be executed.
+    #[error("{program}: cannot be executed: {reason}")]
+    NotExecutable {
+        /// Its path.
+        program: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// ptrace is not allowed here.
+    #[error(
+        "ptrace is refused: {0}; ftrun traces the server it starts, so the system must allow ptrace(2) \
+         (container: add the SYS_PTRACE capability or allow it in its seccomp profile)"
+    )]
+    PtraceRefused(Errno),
+    /// The filter could not be built or installed, or another preparation failed.
+    #[error("cannot prepare the server process: {0}")]
+    Prepare(String),
+    /// The process could not be handled.
+    #[error(transparent)]
+    Tracee(#[from] TraceeError),
+    /// A call inside of it failed.
+    #[error(transparent)]
+    Inject(#[from] InjectError),
+}
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Environment.
+    pub env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+    /// The processor for tracer and server.
+    pub cpu: Option<usize>,
+}
+
+fn c_string(bytes: &[u8]) -> Result<CString, LaunchError> {
+    CString::new(bytes).map_err(|_| LaunchError::Prepare("an argument contains a NUL byte".into()))
+}
+
+/// Finds a program as a shell would and checks that it can be started here.
+///
+/// # Errors
+/// When it is not there, not executable, set-uid, or a script without a usable interpreter.
+pub fn find_program(name: &str) -> Result<PathBuf, LaunchError> {
+    let not_found = |hint: &str| LaunchError::NotFound { program: name.into(), hint: hint.into() };
+    let path = if name.contains('/') {
+        PathBuf::from(name)
+    } else {
+        let dirs = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&dirs)
+            .map(|dir| dir.join(name))
+            .find(|candidate| candidate.is_file())
+            .ok_or_else(|| not_found(" in any directory of PATH"))?
+    };
+    let meta = fs::metadata(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => not_found(""),
+        _ => LaunchError::NotExecutable { program: name.into(), reason: error.to_string() },
+    })?;
+    let refuse = |reason: String| Err(LaunchError::NotExecutable { program: path.display().to_string(), reason });
+    if !meta.is_file() {
+        return refuse("it is no regular file".into());
+    }
+    if meta.permissions().mode() & 0o111 == 0 {
+        return refuse("it has no execute permission (chmod +x)".into());
+    }
+    if meta.mode() & 0o6000 != 0 {
+        return refuse(
+            "it is set-uid or set-gid, and a traced program gets no privileges from that; start ftrun as the user it needs"
+                .into(),
+        );
+    }
+    if let Some(reason) = unusable_image(&path) {
+        return refuse(reason);
+    }
+    Ok(path)
+}
+
+fn unusable_image(path: &Path) -> Option<String> {
+    let mut head = Vec::new();
+    fs::File::open(path).ok()?.take(256).read_to_end(&mut head).ok()?;
+    if head.starts_with(b"#!") {
+        let line = head[2..].split(|&b| b == b'\n').next().unwrap_or_default();
+        let interpreter = line.trim_ascii().split(|b| b.is_ascii_whitespace()).next().unwrap_or_default();
+        let interpreter = Path::new(OsStr::from_bytes(interpreter));
+        if interpreter.as_os_str().is_empty() {
+            return Some("its first line `#!` names no interpreter".into());
+        }
+        if !interpreter.is_file() {
+            return Some(format!("its interpreter {} does not exist", interpreter.display()));
+        }
+        return None;
+    }
+    match head.get(..20) {
+        Some(elf) if elf.starts_with(b"\x7fELF") => {
+            let (class, machine) = (elf[4], u16::from_le_bytes([elf[18], elf[19]]));
+            (class != 2 || machine != 62).then(|| "it is no program for x86-64 with 64 bits".into())
+        }
+        _ => Some("it is neither an ELF program nor a script with an interpreter line (#!)".into()),
+    }
+}
+
+fn filter() -> Result<seccompiler::BpfProgram, LaunchError> {
+    let build = || {
+        let filter =
+            SeccompFilter::new(BTreeMap::new(), SeccompAction::Trace(0), SeccompAction::Allow, TargetArch::x86_64)?;
+        seccompiler::BpfProgram::try_from(filter)
+    };
+    build().map_err(|error: seccompiler::BackendError| LaunchError::Prepare(format!("the system-call filter: {error}")))
+}
+
+/// Starts `command` and stops it before its first instruction.
+///
+/// # Errors
+/// When it cannot be found, executed or traced.
+pub fn launch(command: &Command) -> Result<Stopped, LaunchError> {
+    let name = command.argv.first().ok_or_else(|| LaunchError::Prepare("no program is named".into()))?;
+    let path = find_program(name)?;
+    let argv = command.argv.iter().map(|a| c_string(a.as_bytes())).collect::<Result<_, _>>()?;
+    let envp = command
+        .env
+        .iter()
+        .map(|(key, value)| c_string(&[key.as_bytes(), b"=", value.as_bytes()].concat()))
+        .collect::<Result<_, _>>()?;
+    let image = Image {
+        program: Program::Path(c_string(path.as_os_str().as_bytes())?),
+        argv,
+        envp,
+        filter: filter()?,
+        cpu: command.cpu,
+        new_session: false,
+    };
+    let stopped = start(&image).map_err(|error| match error {
+        StartError::Exec(errno) => {
+            LaunchError::NotExecutable { program: path.display().to_string(), reason: errno.desc().into() }
+        }
+        StartError::Other(error) => error,
+    })?;
+    prepare(stopped)
+}
+
+/// Starts a process that is nothing but ftrun's page: a snapshot is restored into it.
+///
+/// # Errors
+/// When it cannot be made or traced.
+pub fn blank(cpu: Option<usize>) -> Result<Stopped, LaunchError> {
+    let file = spawn::memory_file(c"ftrun-blank", &blank_program())
+        .map_err(|errno| LaunchError::Prepare(format!("a memory file: {errno}")))?;
+    let image = Image {
+        program: Program::File(file),
+        argv: vec![c_string(b"ftrun-replica")?],
+        envp: Vec::new(),
+        filter: filter()?,
+        cpu,
+        new_session: false,
+    };
+    let stopped = start(&image).map_err(|error| match error {
+        StartError::Exec(errno) => LaunchError::Prepare(format!("the blank process: {errno}")),
+        StartError::Other(error) => error,
+    })?;
+    let regs = stopped.registers()?;
+    let session = Session::begin(stopped, regs);
+    let (stopped, _) = map_scratch(session)?.end()?;
+    Ok(stopped)
+}
+
+/// The smallest ELF program with ftrun's page as its one segment.
+fn blank_program() -> Vec<u8> {
+    const EHDR: u64 = 64;
+    const PHDR: u64 = 56;
+    let mut elf = Vec::new();
+    elf.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+    elf.extend(2u16.to_le_bytes()); // ET_EXEC
+    elf.extend(62u16.to_le_bytes()); // EM_X86_64
+    elf.extend(1u32.to_le_bytes());
+    elf.extend(inject::PAGE.to_le_bytes()); // entry
+    elf.extend(EHDR.to_le_bytes()); // program headers
+    elf.extend(0u64.to_le_bytes()); // section headers
+    elf.extend(0u32.to_le_bytes());
+    for half in [EHDR as u16, PHDR as u16, 1, 64, 0, 0] {
+        elf.extend(half.to_le_bytes());
+    }
+    elf.extend(1u32.to_le_bytes()); // PT_LOAD
+    elf.extend(5u32.to_le_bytes()); // readable, executable
+    for word in [0x1000, inject::PAGE, inject::PAGE, 0x1000, 0x1000, 0x1000] {
+        elf.extend(u64::to_le_bytes(word));
+    }
+    elf.resize(0x1000, 0);
+    elf.extend(inject::CODE);
+    elf.resize(0x2000, 0xcc);
+    elf
+}
+
+enum StartError {
+    Exec(Errno),
+    Other(LaunchError),
+}
+
+impl<E: Into<LaunchError>> From<E> for StartError {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Forks, seizes, and follows the child to the return of its execve.
+fn start(image: &Image) -> Result<Stopped, StartError> {
+    let child = spawn::fork(image).map_err(|errno| LaunchError::Prepare(format!("fork: {errno}")))?;
+    if let Err(errno) = ptrace::seize(child.pid) {
+        drop(child.go);
+        // The child sees the end of the pipe and exits by itself.
+        let _ = ptrace::wait(child.pid);
+        return Err(LaunchError::PtraceRefused(errno).into());
+    }
+    let running = Running::seized(child.pid)?;
+    nix::unistd::write(&child.go, &[1]).map_err(|errno| LaunchError::Prepare(format!("the start pipe: {errno}")))?;
+    drop(child.go);
+    let mut event = running.wait()?;
+    loop {
+        event = match event {
+            Event::Seccomp(stopped) | Event::SyscallExit(stopped) => stopped.run(Resume::Continue, 0)?,
+            Event::Signal(stopped, signal) => stopped.run(Resume::Continue, signal)?,
+            Event::GroupStop(stopped) => stopped.run(Resume::Listen, 0)?,
+            Event::Exec(mut stopped) => {
+                stopped.reopen_memory()?;
+                match stopped.run(Resume::ToSyscallExit, 0)? {
+                    Event::SyscallExit(stopped) => return Ok(stopped),
+                    other => {
+                        let found = other.name();
+                        return Err(
+                            LaunchError::Prepare(format!("expected the return of execve, found {found}")).into()
+                        );
+                    }
+                }
+            }
+            Event::Dead(status) => {
+                let mut errno = [0; 4];
+                let mut failed = fs::File::from(child.failed);
+                return Err(match failed.read_exact(&mut errno) {
+                    Ok(()) => StartError::Exec(Errno::from_raw(i32::from_ne_bytes(errno))),
+                    Err(_) => {
+                        LaunchError::Prepare(format!("the child ended before execve (wait status {status:#x})")).into()
+                    }
+                });
+            }
+        };
+    }
+}
+
+/// Hides the vDSO, puts ftrun's page in.
+fn prepare(stopped: Stopped) -> Result<Stopped, LaunchError> {
+    hide_vdso(&stopped)?;
+    let regs = stopped.registers()?;
+    // The program's own first bytes serve as the first place for a system call.
+    let original =
+        stopped.bytes(regs.rip, inject::CODE.len()).map_err(|e| LaunchError::Prepare(format!("its entry: {e}")))?;
+    stopped.write(regs.rip, &inject::CODE)?;
+    let session = Session::begin_at(stopped, regs, regs.rip);
+    let fixed = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
+    let protection = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+    let (mut session, _) = session.call(nr::MMAP.into(), [inject::PAGE, 0x1000, protection, fixed, u64::MAX, 0])?;
+    session.process().write(regs.rip, &original)?;
+    session.process().write(inject::PAGE, &inject::CODE)?;
+    session.use_page();
+    session = map_scratch(session)?;
+    for area in maps(session.process().pid())? {
+        if area.name.starts_with("[vdso") || area.name.starts_with("[vvar") {
+            session = session.call(nr::MUNMAP.into(), [area.start, area.end - area.start, 0, 0, 0, 0])?.0;
+        }
+    }
+    let (stopped, _) = session.end()?;
+    Ok(stopped)
+}
+
+fn map_scratch(session: Session) -> Result<Session, LaunchError> {
+    let fixed = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
+    let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+    let args = [inject::SCRATCH, inject::SCRATCH_LEN as u64, protection, fixed, u64::MAX, 0];
+    Ok(session.call(nr::MMAP.into(), args)?.0)
+}
+
+/// Turns the entry that names the vDSO in the auxiliary vector into one that is ignored: libc then makes real calls.
+fn hide_vdso(stopped: &Stopped) -> Result<(), LaunchError> {
+    let broken = |e: common::syscall::Fault| LaunchError::Prepare(format!("its initial stack: {e}"));
+    let word =
+        |at: u64| stopped.bytes(at, 8).map(|b| u64::from_le_bytes(b.try_into().unwrap_or_default())).map_err(broken);
+    let mut at = stopped.registers()?.rsp;
+    at += 8 * (1 + word(at)? + 1);
+    while word(at)? != 0 {
+        at += 8;
+    }
+    at += 8;
+    loop {
+        match word(at)? {
+            0 => return Ok(()),
+            AT_SYSINFO_EHDR => stopped.write(at, &AT_IGNORE.to_le_bytes())?,
+            _ => {}
+        }
+        at += 16;
+    }
+}
+
+/// One line of /proc/PID/maps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// First address.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+    /// PROT_READ, PROT_WRITE, PROT_EXEC.
+    pub prot: i32,
+    /// MAP_SHARED rather than MAP_PRIVATE.
+    pub shared: bool,
+    /// Path or name in brackets.
+    pub name: String,
+}
+
+/// The memory map of a process.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn maps(pid: i32) -> Result<Vec<Mapping>, LaunchError> {
+    let path = format!("/proc/{pid}/maps");
+    let text = fs::read_to_string(&path).map_err(|e| LaunchError::Prepare(format!("{path}: {e}")))?;
+    text.lines()
+        .map(|line| parse_mapping(line).ok_or_else(|| LaunchError::Prepare(format!("{path}: cannot read `{line}`"))))
+        .collect()
+}
+
+fn parse_mapping(line: &str) -> Option<Mapping> {
+    let mut fields = line.splitn(6, ' ');
+    let (start, end) = fields.next()?.split_once('-')?;
+    let perms = fields.next()?.as_bytes();
+    let name = fields.nth(3).unwrap_or_default().trim().to_owned();
+    let flag = |at: usize, letter: u8, value: i32| if perms.get(at) == Some(&letter) { value } else { 0 };
+    Some(Mapping {
+        start: u64::from_str_radix(start, 16).ok()?,
+        end: u64::from_str_radix(end, 16).ok()?,
+        prot: flag(0, b'r', libc::PROT_READ) | flag(1, b'w', libc::PROT_WRITE) | flag(2, b'x', libc::PROT_EXEC),
+        shared: perms.get(3) == Some(&b's'),
+        name,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_maps_is_understood() {
+        let line = "7ffff7fc1000-7ffff7fe7000 r-xp 00001000 fe:00 1234                       /usr/lib/ld linux.so";
+        let mapping = parse_mapping(line).unwrap();
+        assert_eq!((mapping.start, mapping.end), (0x7fff_f7fc_1000, 0x7fff_f7fe_7000));
+        assert_eq!(mapping.prot, libc::PROT_READ | libc::PROT_EXEC);
+        assert_eq!(mapping.name, "/usr/lib/ld linux.so");
+        assert!(!mapping.shared);
+    }
+
+    #[test]
+    fn a_missing_program_is_told_from_one_that_cannot_run() {
+        assert!(matches!(find_program("/nonexistent/server"), Err(LaunchError::NotFound { .. })));
+        assert!(matches!(find_program("no-such-program-anywhere"), Err(LaunchError::NotFound { .. })));
+        assert!(matches!(find_program("/etc"), Err(LaunchError::NotExecutable { .. })));
+        assert!(matches!(find_program("/etc/passwd"), Err(LaunchError::NotExecutable { .. })));
+    }
+}

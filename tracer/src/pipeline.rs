@@ -1,0 +1,165 @@
+//! The buffer between the recorder and whoever ships the log: bounded, in order, one producer, one consumer.
+//!
+//! The recorder waits when it is full: a server that outruns its log is slowed, its log is never cut.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use common::ids::Lsn;
+use common::record::Record;
+
+use crate::recorder::{Sink, SinkError};
+
+/// Bytes that may wait. A single record may be larger: it then waits alone.
+pub const CAPACITY: usize = 64 << 20;
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: Vec<u8>,
+    first: Lsn,
+    closed: bool,
+    discarding: bool,
+    failed: Option<String>,
+    waits: u64,
+}
+
+/// The buffer.
+#[derive(Debug, Default)]
+pub struct Pipeline {
+    state: Mutex<State>,
+    filled: Condvar,
+    drained: Condvar,
+}
+
+/// A run of whole records.
+#[derive(Debug)]
+pub struct Batch {
+    /// Where it begins.
+    pub first: Lsn,
+    /// The records.
+    pub bytes: Vec<u8>,
+}
+
+impl Pipeline {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A pipeline whose first record has this LSN.
+    #[must_use]
+    pub fn starting_at(first: Lsn) -> Self {
+        Self { state: Mutex::new(State { first, ..State::default() }), ..Self::default() }
+    }
+
+    /// The LSN behind the last record appended.
+    #[must_use]
+    pub fn end(&self) -> Lsn {
+        let state = self.lock();
+        state.first.advance(state.bytes.len())
+    }
+
+    /// How often the recorder had to wait.
+    #[must_use]
+    pub fn waits(&self) -> u64 {
+        self.lock().waits
+    }
+
+    /// Takes everything that waits. `None` when `patience` ends first; an empty batch when the log is closed and all of it
+    /// was taken.
+    #[must_use]
+    pub fn take(&self, patience: Duration) -> Option<Batch> {
+        let state = self.lock();
+        let ready = |state: &mut State| state.bytes.is_empty() && !state.closed;
+        let (mut state, timeout) =
+            self.filled.wait_timeout_while(state, patience, ready).unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() && state.bytes.is_empty() && !state.closed {
+            return None;
+        }
+        let bytes = std::mem::take(&mut state.bytes);
+        let first = state.first;
+        state.first = first.advance(bytes.len());
+        drop(state);
+        self.drained.notify_all();
+        Some(Batch { first, bytes })
+    }
+
+    /// No more records will come.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_all();
+    }
+
+    /// The log has nobody to go to any more, and need not: the primary is solo.
+    pub fn discard(&self) {
+        let mut state = self.lock();
+        state.discarding = true;
+        state.first = state.first.advance(state.bytes.len());
+        state.bytes = Vec::new();
+        drop(state);
+        self.drained.notify_all();
+    }
+
+    /// The log cannot be kept: the recorder's next append fails.
+    pub fn fail(&self, reason: String) {
+        self.lock().failed.get_or_insert(reason);
+        self.drained.notify_all();
+    }
+}
+
+/// The recorder's end of a pipeline.
+#[derive(Debug)]
+pub struct Producer<'a>(pub &'a Pipeline);
+
+impl Sink for Producer<'_> {
+    fn append(&mut self, record: &Record) -> Result<(), SinkError> {
+        let mut state = self.0.lock();
+        if state.bytes.len() >= CAPACITY {
+            state.waits += 1;
+            let full = |state: &mut State| state.bytes.len() >= CAPACITY && state.failed.is_none() && !state.discarding;
+            state = self.0.drained.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Some(reason) = &state.failed {
+            return Err(SinkError(reason.clone()));
+        }
+        if state.discarding {
+            state.first = state.first.advance(record.encoded_len());
+            return Ok(());
+        }
+        let was_empty = state.bytes.is_empty();
+        record.encode_into(&mut state.bytes);
+        drop(state);
+        if was_empty {
+            self.0.filled.notify_one();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::record::Kind;
+
+    use super::*;
+
+    #[test]
+    fn batches_continue_one_another() {
+        let pipeline = Pipeline::starting_at(Lsn(8));
+        let record = Record::new(Kind::Epoch, 0, 0);
+        Producer(&pipeline).append(&record).unwrap();
+        let first = pipeline.take(Duration::ZERO).unwrap();
+        assert_eq!((first.first, first.bytes.len()), (Lsn(8), record.encoded_len()));
+        assert!(pipeline.take(Duration::ZERO).is_none());
+        Producer(&pipeline).append(&record).unwrap();
+        pipeline.close();
+        assert_eq!(pipeline.take(Duration::ZERO).unwrap().first, Lsn(8 + record.encoded_len() as u64));
+        assert!(pipeline.take(Duration::ZERO).unwrap().bytes.is_empty());
+    }
+
+    #[test]
+    fn a_lost_log_stops_the_recorder() {
+        let pipeline = Pipeline::default();
+        pipeline.fail("the disk is full".into());
+        let error = Producer(&pipeline).append(&Record::new(Kind::Epoch, 0, 0)).unwrap_err();
+        assert_eq!(error.to_string(), "the disk is full");
+    }
+}

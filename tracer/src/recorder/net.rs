@@ -1,0 +1,238 @@
+//! Sockets on the recording side: listeners that are moved aside, addresses as the server is to see them, sendfile.
+
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+
+use common::kernel::address;
+use common::kernel::{Object, TcpState};
+use common::orders::Listener;
+use common::record::{Segment, SegmentRole};
+use common::syscall::{Memory, nr};
+use nix::sys::socket::{SockaddrStorage, getpeername, getsockname};
+
+use super::{Before, InCall, Recorder, RecordingError, meta};
+use crate::inject;
+use crate::sys::pidfd;
+use crate::tracee::{Registers, Stopped};
+
+fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|a| SocketAddr::from((a.ip(), a.port())));
+    v4.or_else(|| address.as_sockaddr_in6().map(|a| SocketAddr::from((a.ip(), a.port()))))
+}
+
+/// The real own and peer address of a socket of the server.
+fn real_names(pid: i32, fd: i32) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    let Ok(socket) = pidfd::borrow(pid, fd) else { return (None, None) };
+    let own = getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
+    let peer = getpeername::<SockaddrStorage>(socket.as_raw_fd()).ok();
+    (own.as_ref().and_then(to_std), peer.as_ref().and_then(to_std))
+}
+
+/// An address in the family that the socket speaks.
+fn in_family_of(address: SocketAddr, family: i32) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if family == libc::AF_INET6 => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+        other => other,
+    }
+}
+
+impl Recorder<'_> {
+    fn tcp_family(&self, fd: i32) -> Option<i32> {
+        match self.kernel.object(fd)? {
+            Object::Tcp(tcp) => Some(tcp.family),
+            _ => None,
+        }
+    }
+
+    /// bind and listen of TCP sockets go to the side; descriptors must not travel through sockets.
+    pub(super) fn before_net(
+        &mut self,
+        stopped: &Stopped,
+        regs: &Registers,
+        flow: &mut InCall,
+    ) -> Result<Before, RecordingError> {
+        let fd = flow.call.args[0] as i32;
+        match flow.shape.number {
+            nr::SENDMSG | nr::SENDMMSG if flow.gathered.sends_control() => {
+                let what = format!("{} with control data (SCM_RIGHTS and others)", flow.shape.name);
+                let errno = self.warn(&common::syscall::Refusal::new(what, libc::EINVAL));
+                Ok(Before::Answer(-i64::from(errno)))
+            }
+            nr::BIND => self.before_bind(stopped, regs, flow, fd),
+            _ => Ok(Before::Run(None)),
+        }
+    }
+
+    fn before_bind(
+        &mut self,
+        stopped: &Stopped,
+        regs: &Registers,
+        flow: &mut InCall,
+        fd: i32,
+    ) -> Result<Before, RecordingError> {
+        let Some(family) = self.tcp_family(fd) else { return Ok(Before::Run(None)) };
+        let Some(outside) = self.outside.as_deref_mut() else { return Ok(Before::Run(None)) };
+        let asked = flow.gathered.inputs.first().and_then(|s| address::internet(&s.bytes));
+        let Some(asked) = asked else { return Ok(Before::Run(None)) };
+        let option = |level, name| match self.kernel.object(fd) {
+            Some(Object::Tcp(tcp)) => tcp.options.is_set(level, name),
+            _ => false,
+        };
+        let reuse = option(libc::SOL_SOCKET, libc::SO_REUSEADDR);
+        let v6_only = option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+        match outside.bind(self.kernel.next_listener_id(), asked, reuse) {
+            Err(errno) => Ok(Before::Answer(-i64::from(errno))),
+            Ok(public) => {
+                flow.extra.push(meta(SegmentRole::Local, address::encode(in_family_of(public, family))));
+                let aside = address::encode(in_family_of(outside.aside(public, v6_only), family));
+                stopped.write(inject::SCRATCH, &aside)?;
+                let mut regs = *regs;
+                regs.rsi = inject::SCRATCH;
+                regs.rdx = aside.len() as u64;
+                Ok(Before::Run(Some(regs)))
+            }
+        }
+    }
+
+    pub(super) fn after_net(
+        &mut self,
+        stopped: &Stopped,
+        flow: &mut InCall,
+        result: i64,
+    ) -> Result<(), RecordingError> {
+        let fd = flow.call.args[0] as i32;
+        match flow.shape.number {
+            nr::BIND if result == 0 => {
+                if flow.extra.is_empty() {
+                    self.own_name(stopped.pid(), fd, flow);
+                }
+            }
+            nr::BIND => {
+                if let Some(outside) = self.outside.as_deref_mut() {
+                    outside.unlisten(self.kernel.next_listener_id());
+                }
+            }
+            nr::LISTEN if result == 0 => self.after_listen(stopped, flow, fd),
+            nr::CONNECT => self.own_name(stopped.pid(), fd, flow),
+            nr::ACCEPT | nr::ACCEPT4 if result >= 0 && self.tcp_family(fd).is_some() => {
+                let (own, peer) = real_names(stopped.pid(), result as i32);
+                let asked = self.kernel.listener_of_fd(fd).map(|l| l.bound.asked);
+                let shown = match (asked, own) {
+                    (Some(asked), Some(own)) if asked.ip().is_unspecified() => {
+                        Some(SocketAddr::new(own.ip(), asked.port()))
+                    }
+                    (Some(asked), _) => Some(asked),
+                    (None, own) => own,
+                };
+                // A peer that has reset the connection before it was accepted has no address any more; accept showed it.
+                let shown_peer = peer.map(address::encode).or_else(|| {
+                    let raw = stopped.bytes(flow.call.args[1], 28).ok()?;
+                    address::internet(&raw).map(|_| raw)
+                });
+                flow.extra.extend(shown_peer.map(|raw| meta(SegmentRole::Peer, raw)));
+                flow.extra.extend(shown.map(|own| meta(SegmentRole::Local, address::encode(own))));
+            }
+            nr::GETSOCKNAME | nr::GETPEERNAME if result == 0 => self.show_name(stopped, flow, fd)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn own_name(&self, pid: i32, fd: i32, flow: &mut InCall) {
+        let internet = matches!(self.kernel.object(fd), Some(Object::Tcp(_) | Object::Udp(_)));
+        if let (true, (Some(own), _)) = (internet, real_names(pid, fd)) {
+            flow.extra.push(meta(SegmentRole::Local, address::encode(own)));
+        }
+    }
+
+    fn after_listen(&mut self, stopped: &Stopped, flow: &mut InCall, fd: i32) {
+        let (own, _) = real_names(stopped.pid(), fd);
+        let known = self.kernel.listener_of_fd(fd);
+        let asked = known.map(|l| l.bound.asked).or(own);
+        if let Some(asked) = asked {
+            flow.extra.push(meta(SegmentRole::Local, address::encode(asked)));
+        }
+        if let (Some(outside), Some(real), Some(known)) = (self.outside.as_deref_mut(), own, known) {
+            let listener = Listener { id: known.bound.id, asked: known.bound.asked, real };
+            if let Err(errno) = outside.listen(listener, flow.call.args[1] as i32) {
+                // The address was reserved at bind, so that this is the proxy's failure and not the server's.
+                eprintln!("ftrun: the proxy cannot listen on {}: errno {errno}", listener.asked);
+            }
+        }
+    }
+
+    /// The names of TCP sockets are those of the model: the real ones are the proxy's business.
+    fn show_name(&self, stopped: &Stopped, flow: &InCall, fd: i32) -> Result<(), RecordingError> {
+        if self.outside.is_none() {
+            return Ok(());
+        }
+        let Some(Object::Tcp(tcp)) = self.kernel.object(fd) else { return Ok(()) };
+        let shown = match (&tcp.state, flow.shape.number) {
+            (TcpState::Bound(bound) | TcpState::Listening { bound, .. }, nr::GETSOCKNAME) => bound.asked,
+            (TcpState::Accepted(conn), nr::GETPEERNAME) => conn.peer,
+            _ => return Ok(()),
+        };
+        let raw = address::encode(in_family_of(shown, tcp.family));
+        let capacity = stopped.bytes(flow.call.args[2], 4).map_err(Self::fault(flow.shape))?;
+        let capacity = u32::from_le_bytes(capacity.try_into().unwrap_or_default()) as usize;
+        Ok(stopped.write(flow.call.args[1], &raw[..raw.len().min(capacity)])?)
+    }
+
+    /// sendfile becomes a write of bytes that ftrun has read: what is logged is what is sent, and nothing else.
+    pub(super) fn before_sendfile(
+        &mut self,
+        stopped: &Stopped,
+        regs: &Registers,
+        flow: &mut InCall,
+    ) -> Result<Before, RecordingError> {
+        let [_, from, at, count, ..] = flow.call.args;
+        let count = (count as usize).min(inject::SCRATCH_LEN);
+        let file = match pidfd::borrow(stopped.pid(), from as i32) {
+            Ok(file) => file,
+            Err(errno) => return Ok(Before::Answer(-(errno as i64))),
+        };
+        let offset = if at == 0 {
+            nix::unistd::lseek(&file, 0, nix::unistd::Whence::SeekCur)
+        } else {
+            let raw = stopped.bytes(at, 8).map_err(Self::fault(flow.shape))?;
+            Ok(i64::from_le_bytes(raw.try_into().unwrap_or_default()))
+        };
+        let mut data = vec![0; count];
+        let read = offset.and_then(|offset| nix::sys::uio::pread(&file, &mut data, offset));
+        match read {
+            Err(errno) => return Ok(Before::Answer(-(errno as i64))),
+            Ok(0) => return Ok(Before::Answer(0)),
+            Ok(len) => data.truncate(len),
+        }
+        stopped.write(inject::SCRATCH, &data)?;
+        let mut regs = *regs;
+        regs.orig_rax = nr::WRITE.into();
+        regs.rsi = inject::SCRATCH;
+        regs.rdx = data.len() as u64;
+        Ok(Before::Run(Some(regs)))
+    }
+
+    /// What was sent, and the file's new offset.
+    pub(super) fn after_sendfile(
+        &mut self,
+        stopped: &Stopped,
+        flow: &mut InCall,
+        result: i64,
+    ) -> Result<i64, RecordingError> {
+        let Ok(sent @ 1..) = usize::try_from(result) else { return Ok(result) };
+        let bytes = stopped.bytes(inject::SCRATCH, sent).map_err(Self::fault(flow.shape))?;
+        flow.extra.push(Segment { address: 0, role: SegmentRole::Sent, arg: 1, bytes });
+        let [_, from, at, ..] = flow.call.args;
+        if at == 0 {
+            if let Ok(file) = pidfd::borrow(stopped.pid(), from as i32) {
+                // The offset belongs to the open file, which ftrun shares here.
+                let _ = nix::unistd::lseek(&file, result, nix::unistd::Whence::SeekCur);
+            }
+        } else {
+            let raw = stopped.bytes(at, 8).map_err(Self::fault(flow.shape))?;
+            let offset = i64::from_le_bytes(raw.try_into().unwrap_or_default()) + result;
+            stopped.write(at, &offset.to_le_bytes())?;
+        }
+        Ok(result)
+    }
+}

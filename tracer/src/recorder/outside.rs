@@ -1,0 +1,27 @@
+//! What the recorder needs from the world outside of the server: the addresses that clients use.
+
+use std::net::SocketAddr;
+
+use common::orders::{Listener, ListenerId};
+
+/// Moves the server's TCP listeners aside: clients connect to a proxy at the address that the server asked for.
+pub trait Outside {
+    /// Reserves the address that the server binds for clients; gives it with the port resolved.
+    ///
+    /// # Errors
+    /// The errno that bind(2) is to give, EADDRINUSE for example.
+    fn bind(&mut self, id: ListenerId, asked: SocketAddr, reuse_addr: bool) -> Result<SocketAddr, i32>;
+
+    /// Where the server's socket is bound instead; port 0 lets the kernel choose. `v6_only`: the socket takes no mapped
+    /// IPv4 address.
+    fn aside(&self, asked: SocketAddr, v6_only: bool) -> SocketAddr;
+
+    /// Clients are let in.
+    ///
+    /// # Errors
+    /// The errno that listen(2) is to give.
+    fn listen(&mut self, listener: Listener, backlog: i32) -> Result<(), i32>;
+
+    /// The server has closed a bound socket.
+    fn unlisten(&mut self, id: ListenerId);
+}

@@ -1,0 +1,229 @@
+//! The primary's end of the pair: hands the snapshot over, ships the log, hears acknowledgements.
+
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::Duration;
+
+use common::ids::Epoch;
+use common::log::frame::{self, FrameError};
+use common::pair::channel::{self, ChannelError};
+use common::pair::message::{Hello, ToBackup, ToPrimary};
+use common::pair::state::Event;
+use common::snapshot::{ContentSource, Manifest, SnapshotError, StoreError};
+use thiserror::Error;
+
+use crate::pipeline::Pipeline;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A backup may take longer to read a large snapshot and to restore it.
+const RESTORE_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Why no backup could be brought into step.
+#[derive(Debug, Error)]
+pub enum SyncError {
+    /// It cannot be reached.
+    #[error("the backup at {address} cannot be reached: {error}")]
+    Connect {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It does not want to.
+    #[error("the backup refuses: {0}")]
+    Refused(String),
+    /// The channel failed.
+    #[error("the backup: {0}")]
+    Channel(#[from] ChannelError),
+    /// It says something else.
+    #[error("the backup: expected {expected}, found {found}")]
+    Unexpected {
+        /// What should have come.
+        expected: &'static str,
+        /// What came.
+        found: String,
+    },
+    /// The snapshot cannot be sent.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// A content is not there.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A channel to a backup that accepted.
+#[derive(Debug)]
+pub struct Channel {
+    stream: TcpStream,
+    /// Where it takes heartbeats beside the channel.
+    pub heartbeats: SocketAddr,
+}
+
+impl Channel {
+    /// Connects and greets.
+    ///
+    /// # Errors
+    /// When there is no backup or it refuses.
+    pub fn open(address: SocketAddr, hello: Hello) -> Result<Self, SyncError> {
+        let failed = |error| SyncError::Connect { address, error };
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        std::io::Write::write_all(&mut stream, &channel::preamble()).map_err(failed)?;
+        channel::read_preamble(&mut stream)?;
+        channel::write_message(&mut stream, &ToBackup::Hello(Box::new(hello)))?;
+        match channel::read_from_backup(&mut stream)? {
+            ToPrimary::Accept { heartbeat_port, .. } => {
+                let heartbeats = SocketAddr::new(address.ip(), heartbeat_port);
+                Ok(Self { stream, heartbeats })
+            }
+            ToPrimary::Refuse { reason } => Err(SyncError::Refused(reason)),
+            other => Err(SyncError::Unexpected { expected: "Accept", found: format!("{other:?}") }),
+        }
+    }
+
+    /// Hands the snapshot over and waits until it is restored. `started` is called right before the backup may take over.
+    ///
+    /// # Errors
+    /// When the backup cannot take it.
+    pub fn sync(
+        &mut self,
+        manifest: &Manifest,
+        contents: &dyn ContentSource,
+        started: impl FnOnce(),
+    ) -> Result<(), SyncError> {
+        let stream = &mut self.stream;
+        stream.set_read_timeout(Some(RESTORE_PATIENCE)).map_err(ChannelError::from)?;
+        channel::write_message(stream, &ToBackup::Manifest(manifest.encode()?))?;
+        let wanted = match channel::read_from_backup(stream)? {
+            ToPrimary::Want { hashes } => hashes,
+            ToPrimary::Refuse { reason } => return Err(SyncError::Refused(reason)),
+            other => return Err(SyncError::Unexpected { expected: "Want", found: format!("{other:?}") }),
+        };
+        for hash in wanted {
+            let bytes = contents
+                .get(&hash)?
+                .ok_or(SyncError::Unexpected { expected: "the name of a content", found: hash.to_string() })?;
+            channel::write_message(stream, &ToBackup::Chunk { hash, bytes })?;
+        }
+        started();
+        channel::write_message(stream, &ToBackup::Start)?;
+        loop {
+            match channel::read_from_backup(stream)? {
+                ToPrimary::Restored => break,
+                ToPrimary::Refuse { reason } => return Err(SyncError::Refused(reason)),
+                ToPrimary::Heartbeat => {}
+                other => return Err(SyncError::Unexpected { expected: "Restored", found: format!("{other:?}") }),
+            }
+        }
+        stream.set_read_timeout(None).map_err(ChannelError::from)?;
+        Ok(())
+    }
+
+    /// The parts that ship the log.
+    ///
+    /// # Errors
+    /// When the socket cannot be shared.
+    pub fn into_link(self) -> std::io::Result<(Link, TcpStream)> {
+        let reader = self.stream.try_clone()?;
+        Ok((Link { stream: Arc::new(Mutex::new(self.stream)), closer: Arc::new(reader.try_clone()?) }, reader))
+    }
+}
+
+/// How far the backup is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// It holds the log up to here.
+    pub received: AtomicU64,
+    /// It has executed the log up to here.
+    pub replayed: AtomicU64,
+}
+
+/// The sending half of the channel.
+#[derive(Debug, Clone)]
+pub struct Link {
+    stream: Arc<Mutex<TcpStream>>,
+    closer: Arc<TcpStream>,
+}
+
+impl Link {
+    /// Says that the primary lives, unless frames are being sent at this moment, which say the same.
+    pub fn heartbeat(&self, pipeline: &Pipeline, time: u64) {
+        let mut stream = match self.stream.try_lock() {
+            Ok(stream) => stream,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        // A failed channel is noticed by its reader.
+        let _ = channel::write_message(&mut *stream, &ToBackup::Heartbeat { lsn: pipeline.end(), time });
+    }
+
+    /// Ends the channel; a send that waits for the backup fails.
+    pub fn close(&self) {
+        // It may be closed already.
+        let _ = self.closer.shutdown(Shutdown::Both);
+    }
+
+    /// Sends one sealed frame.
+    ///
+    /// # Errors
+    /// When the channel failed.
+    pub fn send(&self, sealed: &[u8]) -> Result<(), ChannelError> {
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        channel::write_frame(&mut *stream, sealed)
+    }
+}
+
+/// Ships the log until it is closed, or the channel fails and the primary is solo. For a thread of its own.
+///
+/// # Errors
+/// When a frame cannot be made, which is a defect.
+pub fn ship(
+    pipeline: &Pipeline,
+    link: &Link,
+    epoch: Epoch,
+    clock: fn() -> u64,
+    lost: &AtomicBool,
+) -> Result<(), FrameError> {
+    loop {
+        let Some(batch) = pipeline.take(Duration::from_secs(3600)) else { continue };
+        if batch.bytes.is_empty() {
+            return Ok(());
+        }
+        if lost.load(Ordering::SeqCst) {
+            continue;
+        }
+        let sealed = frame::seal(epoch, batch.first, clock(), &batch.bytes)?;
+        if link.send(&sealed).is_err() {
+            // Nothing more reaches this backup. Its output is released by nobody until the primary has won an epoch; until then
+            // the server goes on, and what it logs is not needed by anyone who could still take over.
+            lost.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Hears the backup until the channel ends. For a thread of its own.
+pub fn hear(mut stream: TcpStream, progress: &Progress, events: &Sender<Event>) {
+    let event = loop {
+        match channel::read_from_backup(&mut stream) {
+            Ok(ToPrimary::Ack { received, replayed }) => {
+                progress.received.fetch_max(received.0, Ordering::SeqCst);
+                progress.replayed.fetch_max(replayed.0, Ordering::SeqCst);
+            }
+            Ok(ToPrimary::Diverged { lsn, report }) => {
+                eprintln!("ftrun: the backup diverged at LSN {lsn} and ends:\n{report}");
+                break Event::PeerEnded;
+            }
+            Ok(ToPrimary::Ended { .. }) => break Event::PeerEnded,
+            Ok(_) => {}
+            Err(_) => break Event::ChannelClosed,
+        }
+        if events.send(Event::HeartbeatHeard).is_err() {
+            return;
+        }
+    };
+    // Nobody listens any more when the replica ends.
+    let _ = events.send(event);
+}

@@ -1,0 +1,9 @@
+//! The few places that speak to the kernel without a safe wrapper.
+
+pub mod cpu;
+pub mod pidfd;
+pub mod process;
+pub mod ptrace;
+pub mod spawn;
+
+pub use process::default_action;

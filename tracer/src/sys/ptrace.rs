@@ -1,0 +1,180 @@
+//! ptrace(2) requests and waitpid(2) as functions with typed results.
+//!
+//! The caller of each holds a [`crate::tracee::Stopped`], that is, the tracee is stopped and this thread attached it; where
+//! that is not so any more (it was killed) the kernel answers ESRCH, which is an ordinary error here.
+#![expect(unsafe_code, reason = "ptrace requests and register sets that nix does not wrap")]
+
+use std::ptr;
+
+use nix::errno::Errno;
+
+/// Size of siginfo_t.
+pub const SIGINFO_LEN: usize = 128;
+const NT_X86_XSTATE: usize = 0x202;
+/// Room for the extended state of any present processor (AVX-512 and AMX need 11 KiB).
+const XSTATE_MAX: usize = 16 << 10;
+
+/// How a stopped tracee goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// To the next seccomp stop, signal or end.
+    Continue,
+    /// As Continue, and to the exit of the system call in progress.
+    ToSyscallExit,
+    /// One instruction.
+    Step,
+    /// Stay in a group stop, but report what comes.
+    Listen,
+}
+
+fn request(request: libc::c_uint, pid: i32, address: usize, data: usize) -> Result<i64, Errno> {
+    Errno::clear();
+    // SAFETY: every caller in this module passes `data` either as a plain number or as a pointer to a live local that is
+    // at least as large as the request writes.
+    let result = unsafe { libc::ptrace(request, pid, address, data) };
+    if result == -1 && Errno::last_raw() != 0 { Err(Errno::last()) } else { Ok(result) }
+}
+
+/// Attaches to `pid` without stopping it.
+///
+/// # Errors
+/// EPERM when the system does not allow it.
+pub fn seize(pid: i32) -> Result<(), Errno> {
+    let options =
+        libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_EXITKILL;
+    request(libc::PTRACE_SEIZE, pid, 0, options as usize).map(drop)
+}
+
+/// Resumes, with a signal delivered if `signal` is not 0.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn resume(pid: i32, how: Resume, signal: i32) -> Result<(), Errno> {
+    let kind = match how {
+        Resume::Continue => libc::PTRACE_CONT,
+        Resume::ToSyscallExit => libc::PTRACE_SYSCALL,
+        Resume::Step => libc::PTRACE_SINGLESTEP,
+        Resume::Listen => libc::PTRACE_LISTEN,
+    };
+    request(kind, pid, 0, signal as usize).map(drop)
+}
+
+/// Waits for the next stop or the end of this one process.
+///
+/// # Errors
+/// ECHILD when it is no child of this thread group.
+pub fn wait(pid: i32) -> Result<i32, Errno> {
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is a live local.
+        match unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) } {
+            -1 if Errno::last() == Errno::EINTR => {}
+            -1 => return Err(Errno::last()),
+            _ => return Ok(status),
+        }
+    }
+}
+
+/// General registers.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn registers(pid: i32) -> Result<libc::user_regs_struct, Errno> {
+    // SAFETY: an all-zero user_regs_struct is a valid value of this plain struct.
+    let mut regs: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    request(libc::PTRACE_GETREGS, pid, 0, &raw mut regs as usize)?;
+    Ok(regs)
+}
+
+/// Sets the general registers.
+///
+/// # Errors
+/// ESRCH when the tracee is gone, EIO for values the kernel does not accept.
+pub fn set_registers(pid: i32, regs: &libc::user_regs_struct) -> Result<(), Errno> {
+    request(libc::PTRACE_SETREGS, pid, 0, ptr::from_ref(regs) as usize).map(drop)
+}
+
+/// The raw bytes of the general registers, as the snapshot holds them.
+#[must_use]
+pub fn registers_to_bytes(regs: &libc::user_regs_struct) -> Vec<u8> {
+    let len = size_of::<libc::user_regs_struct>();
+    // SAFETY: a user_regs_struct is 27 u64 without padding; the slice lives no longer than the reference.
+    unsafe { std::slice::from_raw_parts(ptr::from_ref(regs).cast::<u8>(), len) }.to_vec()
+}
+
+/// The general registers from the snapshot's bytes; `None` when the length is wrong.
+#[must_use]
+pub fn registers_from_bytes(bytes: &[u8]) -> Option<libc::user_regs_struct> {
+    if bytes.len() != size_of::<libc::user_regs_struct>() {
+        return None;
+    }
+    // SAFETY: the length was checked; every bit pattern is a valid user_regs_struct; the read is unaligned.
+    Some(unsafe { ptr::read_unaligned(bytes.as_ptr().cast()) })
+}
+
+/// Extended state (x87, SSE, AVX ...) in the XSAVE layout.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn xstate(pid: i32) -> Result<Vec<u8>, Errno> {
+    let mut buffer = vec![0u8; XSTATE_MAX];
+    let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    request(libc::PTRACE_GETREGSET, pid, NT_X86_XSTATE, &raw mut vector as usize)?;
+    buffer.truncate(vector.iov_len);
+    Ok(buffer)
+}
+
+/// Sets the extended state.
+///
+/// # Errors
+/// EINVAL when the processor has another layout.
+pub fn set_xstate(pid: i32, state: &[u8]) -> Result<(), Errno> {
+    let mut vector = libc::iovec { iov_base: state.as_ptr().cast_mut().cast(), iov_len: state.len() };
+    request(libc::PTRACE_SETREGSET, pid, NT_X86_XSTATE, &raw mut vector as usize).map(drop)
+}
+
+/// The siginfo of a signal-delivery-stop.
+///
+/// # Errors
+/// ESRCH when the tracee is gone, EINVAL when it is in a group stop.
+pub fn siginfo(pid: i32) -> Result<[u8; SIGINFO_LEN], Errno> {
+    let mut info = [0u8; SIGINFO_LEN];
+    request(libc::PTRACE_GETSIGINFO, pid, 0, info.as_mut_ptr() as usize)?;
+    Ok(info)
+}
+
+/// Sets the siginfo that the signal about to be delivered carries.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn set_siginfo(pid: i32, info: &[u8; SIGINFO_LEN]) -> Result<(), Errno> {
+    request(libc::PTRACE_SETSIGINFO, pid, 0, info.as_ptr() as usize).map(drop)
+}
+
+/// The mask of blocked signals.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn signal_mask(pid: i32) -> Result<u64, Errno> {
+    let mut mask = 0u64;
+    request(libc::PTRACE_GETSIGMASK, pid, 8, &raw mut mask as usize)?;
+    Ok(mask)
+}
+
+/// Sets the mask of blocked signals.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn set_signal_mask(pid: i32, mask: u64) -> Result<(), Errno> {
+    request(libc::PTRACE_SETSIGMASK, pid, 8, &raw const mask as usize).map(drop)
+}
+
+/// Sends a signal to the one thread of the tracee.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn send(pid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: tgkill takes plain numbers.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, pid, pid, signal) };
+    Errno::result(result).map(drop)
+}
