@@ -1,4 +1,8 @@
 //! The integration tests, one binary with a module for each topic.
 
+mod child;
+mod conformance;
+mod forged_log;
+mod guest;
 mod servers;
 mod support;

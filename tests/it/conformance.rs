@@ -1,0 +1,117 @@
+//! Every guest, three times: natively, recorded, replayed. What a recorded guest printed comes again byte for byte,
+//! however random it was, and a recording changes neither its status nor the signal that it dies by.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use crate::child::{Ended, Outcome, run};
+use crate::guest::{FTRUN, Guest, command, sources};
+
+macro_rules! guests {
+    ($($name:ident)*) => {
+        const GUESTS: &[&str] = &[$(stringify!($name)),*];
+
+        mod guest {
+            $(#[test] fn $name() { super::conforms(stringify!($name)); })*
+        }
+    };
+}
+
+guests! {
+    abort access auxv brk calendar capget chroot clocks death_by_alarm death_by_kill death_by_segv death_by_term
+    descriptors_many devices directories dlopen dup efault efault_partial environment epipe epoll epoll_edges
+    epoll_pwait errors event_loop eventfd exit_at_once exit_handlers exit_raw faults_handled fcntl_flags fcntl_locks
+    file_length file_size_limit flock futex getaddrinfo getdents getrandom handlers_nested heap ids inheritance
+    inotify invalid_flags ioctl kill_self lseek madvise mlock mmap_anonymous mmap_file modes mprotect mremap names
+    openat output_large pause pipe poll poll_interrupted ppoll prctl pread_pwrite prlimit proc_self pselect rdtsc
+    rdtscp read_interrupted read_restarted receive_timeout recursion refused rw_vector sa_nodefer sa_resethand sched
+    segv_recovered select sendfile sendmmsg sendmsg setitimer setsid sigaltstack sigbus siginfo siglongjmp signalfd
+    sigprocmask_pending sigsuspend sleep sleep_interrupted sleep_restarted socket_options socketpair stack_overflow
+    stat statfs static_pie static_plain static_smallest statx stdin stdio sync sysinfo tcp tcp_accept4
+    tcp_half_close tcp_ipv6 tcp_nonblocking tcp_refused tcp_reset temporary_files thread_pointers time_of_day
+    timerfd udp uname unix_stream vector_state wait_for_nobody
+}
+
+#[test]
+fn every_guest_is_listed() {
+    let listed: BTreeSet<String> = GUESTS.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(listed.len(), GUESTS.len(), "a guest is listed twice");
+    let entries = fs::read_dir(sources()).expect("the guests' directory can be read");
+    let paths = entries.map(|entry| entry.expect("its entries can be read").path());
+    let found: BTreeSet<String> = paths
+        .filter(|path| path.extension() == Some(OsStr::new("c")))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    assert_eq!(listed, found, "the list in this file and the *.c files in tests/guests differ");
+}
+
+fn conforms(name: &str) {
+    let guest = Guest::built(name);
+    let scratch = tempfile::tempdir().expect("a scratch directory can be made");
+    let directory = |name: &str| {
+        let path = scratch.path().join(name);
+        fs::create_dir(&path).expect("a scratch directory can be made");
+        path
+    };
+
+    let native = run(&mut command(&guest.program, &directory("native"), guest.stdin.as_deref()));
+    native.expect(guest.outcome);
+
+    let (log, work) = (scratch.path().join("log"), directory("recorded"));
+    let mut record = command(Path::new(FTRUN), &work, guest.stdin.as_deref());
+    let recorded = run(record.args(["record", "-o"]).arg(&log).arg("--").arg(&guest.program));
+    recorded.expect(guest.outcome);
+    let refusals = recorded.stderr_lines().iter().filter(|line| line.starts_with("ftrun: refused ")).count();
+    if refusals < guest.refused {
+        recorded.fail(&format!("expected at least {} lines `ftrun: refused ...`, found {refusals}", guest.refused));
+    }
+    let recorded_stderr = own_lines_removed(&recorded.stderr);
+    if guest.fixed_output {
+        same(&recorded, "stdout", &native.stdout, &recorded.stdout);
+        same(&recorded, "stderr", &native.stderr, &recorded_stderr.concat());
+    }
+
+    // The log alone is enough: whatever the guest read, wrote or made is gone.
+    fs::remove_dir_all(&work).expect("the recorded run's directory can be removed");
+    let replayed = run(command(Path::new(FTRUN), &directory("replayed"), None).arg("replay").arg(&log));
+    replayed.expect(Outcome::Exit(0));
+    let count = identical_records(&replayed).unwrap_or_else(|| {
+        replayed.fail("the last line on stderr is not `replayed N records, identical`");
+    });
+    assert!(count > 0, "nothing was replayed");
+    same(&replayed, "stdout", &recorded.stdout, &replayed.stdout);
+    let mut replayed_stderr = own_lines_removed(&replayed.stderr);
+    replayed_stderr.pop();
+    same(&replayed, "stderr", &recorded_stderr.concat(), &replayed_stderr.concat());
+}
+
+/// N of a last line `replayed N records, identical`.
+fn identical_records(replayed: &Ended) -> Option<u64> {
+    let lines = replayed.stderr_lines();
+    lines.last()?.strip_prefix("replayed ")?.strip_suffix(" records, identical")?.parse().ok()
+}
+
+/// The lines that the guest wrote to standard error: those that ftrun adds begin with its name.
+fn own_lines_removed(stderr: &[u8]) -> Vec<&[u8]> {
+    stderr.split_inclusive(|&byte| byte == b'\n').filter(|line| !line.starts_with(b"ftrun:")).collect()
+}
+
+/// Panics where two outputs begin to differ.
+fn same(run: &Ended, stream: &str, expected: &[u8], found: &[u8]) {
+    if expected == found {
+        return;
+    }
+    let at = expected.iter().zip(found).take_while(|(a, b)| a == b).count();
+    let around = |bytes: &[u8]| {
+        let end = bytes.len().min(at + 80);
+        String::from_utf8_lossy(&bytes[at.saturating_sub(40).min(end)..end]).escape_debug().to_string()
+    };
+    let (expected_len, found_len) = (expected.len(), found.len());
+    run.fail(&format!(
+        "{stream} differs at byte {at} of {expected_len} expected, {found_len} found\nexpected: ...{}\n   found: ...{}",
+        around(expected),
+        around(found)
+    ));
+}

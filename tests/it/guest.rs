@@ -1,0 +1,101 @@
+//! The one-purpose programs of `tests/guests`: compiled when a test asks for them, described by their first lines.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::child::{Outcome, run};
+
+/// The command under test.
+pub(crate) const FTRUN: &str = env!("CARGO_BIN_EXE_ftrun");
+
+/// A compiled guest and what it announces.
+pub(crate) struct Guest {
+    pub(crate) program: PathBuf,
+    pub(crate) outcome: Outcome,
+    /// Standard input: one line.
+    pub(crate) stdin: Option<String>,
+    /// How many calls the recorder refuses at least.
+    pub(crate) refused: usize,
+    /// It prints the same in every run.
+    pub(crate) fixed_output: bool,
+}
+
+/// Where the sources are.
+pub(crate) fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests")
+}
+
+impl Guest {
+    /// Compiles a guest, unless exactly this one has been compiled before.
+    pub(crate) fn built(name: &str) -> Self {
+        let source = sources().join(name).with_extension("c");
+        let text = read(&source);
+        let flags = announced(&text, "cflags").unwrap_or_default();
+        let outcome = match (announced(&text, "exit"), announced(&text, "signal")) {
+            (None, None) => Outcome::Exit(0),
+            (Some(status), None) => Outcome::Exit(number(status)),
+            (None, Some(signal)) => Outcome::Signal(number(signal)),
+            (Some(_), Some(_)) => panic!("{name}.c announces both an exit status and a signal"),
+        };
+        Self {
+            program: compiled(name, &source, &text, flags),
+            outcome,
+            stdin: announced(&text, "stdin").map(str::to_owned),
+            refused: announced(&text, "refused").map_or(0, |calls| usize::try_from(number(calls)).expect("a count")),
+            fixed_output: announced(&text, "output") == Some("fixed"),
+        }
+    }
+}
+
+/// A command that sees a small environment, this directory and this standard input.
+pub(crate) fn command(program: &Path, directory: &Path, stdin: Option<&str>) -> Command {
+    let stdin = match stdin {
+        None => Stdio::null(),
+        Some(line) => {
+            let path = directory.with_extension("stdin");
+            fs::write(&path, format!("{line}\n")).expect("the standard input can be written");
+            fs::File::open(&path).expect("the standard input can be opened").into()
+        }
+    };
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", directory).env("LANG", "C");
+    command.current_dir(directory).stdin(stdin);
+    command
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
+}
+
+fn number(text: &str) -> i32 {
+    text.parse().unwrap_or_else(|_| panic!("a guest announces {text:?}, expected a number"))
+}
+
+/// The value of a line `// key: value` among the comments at the top.
+fn announced<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let comments = text.lines().map_while(|line| line.strip_prefix("// "));
+    comments.filter_map(|line| line.split_once(": ")).find(|(found, _)| *found == key).map(|(_, value)| value.trim())
+}
+
+/// The program, under a name that says what it was made of: made elsewhere and renamed, so that tests in other
+/// processes may do the same at the same time.
+fn compiled(name: &str, source: &Path, text: &str, flags: &str) -> PathBuf {
+    let mut made_of = DefaultHasher::new();
+    (text, read(&sources().join("guest.h")), read(&sources().join("loopback.h"))).hash(&mut made_of);
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{:016x}", made_of.finish()));
+    let program = directory.join(name);
+    if program.exists() {
+        return program;
+    }
+    fs::create_dir_all(&directory).expect("the directory for guests can be made");
+    let workshop = tempfile::tempdir_in(&directory).expect("a directory can be made");
+    let fresh = workshop.path().join(name);
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-g", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&fresh).arg(source);
+    compiler.args(flags.split_whitespace()).stdin(Stdio::null());
+    run(&mut compiler).expect(Outcome::Exit(0));
+    fs::rename(&fresh, &program).expect("a compiled guest can be moved to its place");
+    program
+}
