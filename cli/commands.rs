@@ -1,8 +1,10 @@
 //! The jobs of ftrun.
 
 mod backup;
+mod demo;
 mod dump;
 mod embedded;
+mod example_kv;
 mod front;
 mod primary;
 mod record;
@@ -29,7 +31,8 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Status(args)) => status::run(args),
-        Some(Command::Demo(_) | Command::ExampleKv(_)) => anyhow::bail!("not yet"),
+        Some(Command::Demo(args)) => demo::run(args),
+        Some(Command::ExampleKv(args)) => example_kv::run(args),
         None if arguments.run.backup => backup::run(arguments.run),
         None if arguments.run.proxy => front::run(arguments.run),
         None => primary::run(arguments.run),
