@@ -10,6 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::*;
 
+/// An address whose ports no other test takes: for those that free a port and take it again.
+const APART: &str = "127.77.0.1:0";
+
 fn is_superseded(answer: &ToReplica, epoch: u64) {
     assert_eq!(*answer, ToReplica::Superseded { epoch: common::ids::Epoch(epoch) });
 }
@@ -51,7 +54,7 @@ async fn a_port_in_use_is_told_as_errno() {
 
 #[tokio::test]
 async fn an_override_moves_the_first_bind_only() {
-    let place = TcpListener::bind(LOOPBACK).await.unwrap().local_addr().unwrap();
+    let place = TcpListener::bind(APART).await.unwrap().local_addr().unwrap();
     let proxy = Proxy::start(Config { listen_override: Some(place), ..Config::default() });
     let mut primary = Replica::greet(proxy.control, 0xa, 1, Role::Primary).await;
     assert_eq!(primary.bind(ListenerId(1), "127.0.0.1:1".parse().unwrap()).await, Ok(place));
@@ -62,10 +65,18 @@ async fn an_override_moves_the_first_bind_only() {
 #[tokio::test]
 async fn a_closed_listener_refuses_and_its_port_is_free() {
     let mut pair = Pair::start(Config::default()).await;
-    pair.primary.send(ToProxy::Unlisten { id: LISTENER }).await;
-    assert_eq!(pair.primary.bind(ListenerId(8), pair.at).await, Ok(pair.at));
-    let refused = within("a refusal", TcpStream::connect(pair.at)).await.unwrap_err();
+    let at = pair.primary.bind(ListenerId(8), APART.parse().unwrap()).await.unwrap();
+    pair.primary.listen(ListenerId(8), at, pair.server.local_addr().unwrap()).await;
+    let mut client = TcpStream::connect(at).await.unwrap();
+    let (mut server, conn) = accept(&pair.server, 1).await;
+    pair.primary.send(ToProxy::Unlisten { id: ListenerId(8) }).await;
+    assert_eq!(pair.primary.bind(ListenerId(9), at).await, Ok(at));
+    let refused = within("a refusal", TcpStream::connect(at)).await.unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    // A connection that the server has accepted is not concerned.
+    write(&mut server, b"goes on").await;
+    pair.backup.release(progress(conn, 0, 7)).await;
+    expect(&mut client, b"goes on").await;
 }
 
 #[tokio::test]
