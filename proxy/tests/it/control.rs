@@ -5,7 +5,7 @@ use std::time::Duration;
 use common::orders::{CONTROL_MAGIC, ListenerId, Progress, Role, ToProxy, ToReplica, preamble};
 use ftrun_proxy::orders::Mode;
 use ftrun_proxy::{Config, Exit, ProxyError, Status};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::*;
@@ -108,6 +108,20 @@ async fn the_exit_brings_out_what_is_released_and_ends_the_proxy() {
 }
 
 #[tokio::test]
+async fn the_exit_keeps_the_output_rule_and_resets_who_is_not_served() {
+    let config = Config { flush_limit: Duration::from_millis(100), ..Config::default() };
+    let mut pair = Pair::start(config).await;
+    let (mut client, mut server, conn) = pair.client().await;
+    write(&mut server, b"unreleased").await;
+    drop(server);
+    pair.backup.received(conn, 10).await;
+    pair.primary.send(ToProxy::Exit { status: 0 }).await;
+    let error = within("a reset", client.read(&mut [0; 16])).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(pair.proxy.ended().await.unwrap(), Exit::Server { status: 0 });
+}
+
+#[tokio::test]
 async fn the_exit_of_a_solo_server_ends_its_connections() {
     let mut pair = Pair::start(Config::default()).await;
     let (mut client, mut server, _) = pair.client().await;
@@ -124,10 +138,15 @@ async fn the_exit_of_a_solo_server_ends_its_connections() {
 #[tokio::test]
 async fn the_proxy_ends_when_no_replica_comes_back() {
     let config = Config { replicas_lost_limit: Duration::from_millis(100), ..Config::default() };
-    let pair = Pair::start(config).await;
+    let mut pair = Pair::start(config).await;
+    let (mut client, mut server, conn) = pair.client().await;
+    write(&mut server, b"half of it").await;
+    pair.backup.received(conn, 10).await;
     drop((pair.primary, pair.backup));
     let ended = pair.proxy.ended().await;
-    assert!(matches!(ended, Err(ProxyError::ReplicasLost { connections: 0, .. })), "{ended:?}");
+    assert!(matches!(ended, Err(ProxyError::ReplicasLost { connections: 1, .. })), "{ended:?}");
+    // Not the end of the stream: the client would take half of its answer for the whole.
+    expect_reset(&mut client).await;
 }
 
 #[tokio::test]
