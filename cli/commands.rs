@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::{Context, Result};
 use common::arbiter::{Arbiter, ArbiterSpec, FileArbiter};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
@@ -41,18 +42,34 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
 
 /// The processor asked for, else the `nth` of those that this process may use, counted round.
 fn processor(asked: Option<usize>, nth: usize) -> Option<usize> {
-    let allowed = nix::sched::sched_getaffinity(Pid::from_raw(0)).ok()?;
-    let usable: Vec<usize> =
-        (0..nix::sched::CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
+    let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
+    let usable: Vec<usize> = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
     asked.or_else(|| usable.get(nth % usable.len().max(1)).copied())
 }
 
-/// Keeps this thread on one processor: a tracer on another one than its tracee is ten times slower.
-fn stay_on(cpu: Option<usize>) {
-    let Some(cpu) = cpu else { return };
-    let mut set = nix::sched::CpuSet::new();
-    if set.set(cpu).and_then(|()| nix::sched::sched_setaffinity(Pid::from_raw(0), &set)).is_err() {
-        eprintln!("ftrun: cannot stay on processor {cpu}; tracing will be slow");
+/// Keeps this thread on one processor for as long as it lives: a tracer on another one than its tracee is ten times slower.
+/// Threads that are started meanwhile would inherit it, and compete with the server.
+struct Pinned(Option<CpuSet>);
+
+impl Pinned {
+    fn on(cpu: Option<usize>) -> Self {
+        let this_thread = Pid::from_raw(0);
+        let Some(cpu) = cpu else { return Self(None) };
+        let before = sched_getaffinity(this_thread).ok();
+        let mut one = CpuSet::new();
+        if one.set(cpu).and_then(|()| sched_setaffinity(this_thread, &one)).is_err() {
+            eprintln!("ftrun: cannot stay on processor {cpu}; tracing will be slow");
+        }
+        Self(before)
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        if let Some(before) = self.0 {
+            // It was allowed before.
+            let _ = sched_setaffinity(Pid::from_raw(0), &before);
+        }
     }
 }
 

@@ -124,13 +124,14 @@ pub fn run(args: Run) -> Result<Exit> {
     let epoch = next_epoch(&mut *arbiter, &claim).context("no epoch can be won")?;
 
     let cpu = super::processor(args.cpu, 0);
-    super::stay_on(cpu);
     let command = Command { argv: args.server.clone(), env: super::server_environment(), cpu };
+    let pinned = super::Pinned::on(cpu);
     let started = start::start(&command, epoch)?;
+    drop(pinned);
     let pid = started.stopped.pid();
     let place = place(&args, &state, spec, is_embedded);
     let outcome = place.and_then(|mut place| {
-        let outcome = pair_and_run(&args, &state, started, &mut place, epoch, claim, arbiter);
+        let outcome = pair_and_run(&args, &state, (started, cpu), &mut place, epoch, claim, arbiter);
         if let Some(embedded) = place.embedded.take() {
             match &outcome {
                 Ok(Exit::Superseded) => embedded.leave(),
@@ -166,7 +167,7 @@ fn place(args: &Run, state: &StateDir, arbiter: ArbiterSpec, is_embedded: bool) 
 fn pair_and_run(
     args: &Run,
     state: &StateDir,
-    started: Started,
+    (started, cpu): (Started, Option<usize>),
     place: &mut Place,
     epoch: Epoch,
     claim: Claim,
@@ -208,7 +209,9 @@ fn pair_and_run(
     let mut channel = Channel::open(place.peer, hello)?;
     let mut contents = MemoryStore::default();
     let about = About { log_id, lsn: Lsn(0), command: args.server.clone() };
+    let pinned = super::Pinned::on(cpu);
     let (stopped, manifest) = capture::capture(stopped, &kernel, about, &mut contents)?;
+    drop(pinned);
 
     let (events, incoming) = mpsc::channel();
     let sent = events.clone();
@@ -253,6 +256,7 @@ fn pair_and_run(
     recorder.follow_epoch(&shared.epoch);
     recorder.learn_file_areas(pid)?;
     recorder.note(&patch)?;
+    let _pinned = super::Pinned::on(cpu);
     super::forward_signals(pid);
     let ended = recorder.run(stopped, 0);
     super::forward_signals(0);

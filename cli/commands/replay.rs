@@ -29,7 +29,7 @@ impl Outputs for Standard {
 
 pub fn run(args: Replay) -> Result<Exit> {
     let cpu = super::processor(args.cpu, 0);
-    super::stay_on(cpu);
+    let _pinned = super::Pinned::on(cpu);
     let mut reader = Reader::open(&args.directory)?;
     let (stopped, kernel) = restore::restore(reader.manifest(), reader.content(), cpu)?;
     let mut driver = Driver::new(stopped, kernel, reader.manifest().lsn);
