@@ -1,4 +1,4 @@
-//! The integration tests, one binary with a module for each topic.
+//! The integration tests, one binary with a module for each topic: the binary, real processes, real logs.
 
 mod child;
 mod conformance;

@@ -399,6 +399,7 @@ impl<'a> Recorder<'a> {
 }
 
 /// What is to be done instead of simply executing a call.
+#[expect(clippy::large_enum_variant, reason = "it lives for one call, on the stack")]
 pub(crate) enum Before {
     /// It runs, with these registers if they differ from the server's.
     Run(Option<Registers>),
