@@ -1,17 +1,28 @@
 //! The jobs of ftrun.
 
+mod backup;
+mod demo;
 mod dump;
+mod embedded;
+mod example_kv;
+mod front;
+mod primary;
 mod record;
 mod replay;
+mod status;
 
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use common::arbiter::{Arbiter, ArbiterSpec, FileArbiter};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, Faults};
 use crate::exit::Exit;
 
 /// Does what was asked.
@@ -20,24 +31,45 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Dump(args)) => dump::run(args),
-        _ => anyhow::bail!("not yet"),
+        Some(Command::Status(args)) => status::run(args),
+        Some(Command::Demo(args)) => demo::run(args),
+        Some(Command::ExampleKv(args)) => example_kv::run(args),
+        None if arguments.run.backup => backup::run(arguments.run),
+        None if arguments.run.proxy => front::run(arguments.run),
+        None => primary::run(arguments.run),
     }
 }
 
 /// The processor asked for, else the `nth` of those that this process may use, counted round.
 fn processor(asked: Option<usize>, nth: usize) -> Option<usize> {
-    let allowed = nix::sched::sched_getaffinity(Pid::from_raw(0)).ok()?;
-    let usable: Vec<usize> =
-        (0..nix::sched::CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
+    let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
+    let usable: Vec<usize> = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
     asked.or_else(|| usable.get(nth % usable.len().max(1)).copied())
 }
 
-/// Keeps this thread on one processor: a tracer on another one than its tracee is ten times slower.
-fn stay_on(cpu: Option<usize>) {
-    let Some(cpu) = cpu else { return };
-    let mut set = nix::sched::CpuSet::new();
-    if set.set(cpu).and_then(|()| nix::sched::sched_setaffinity(Pid::from_raw(0), &set)).is_err() {
-        eprintln!("ftrun: cannot stay on processor {cpu}; tracing will be slow");
+/// Keeps this thread on one processor for as long as it lives: a tracer on another one than its tracee is ten times slower.
+/// Threads that are started meanwhile would inherit it, and compete with the server.
+struct Pinned(Option<CpuSet>);
+
+impl Pinned {
+    fn on(cpu: Option<usize>) -> Self {
+        let this_thread = Pid::from_raw(0);
+        let Some(cpu) = cpu else { return Self(None) };
+        let before = sched_getaffinity(this_thread).ok();
+        let mut one = CpuSet::new();
+        if one.set(cpu).and_then(|()| sched_setaffinity(this_thread, &one)).is_err() {
+            eprintln!("ftrun: cannot stay on processor {cpu}; tracing will be slow");
+        }
+        Self(before)
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        if let Some(before) = self.0 {
+            // It was allowed before.
+            let _ = sched_setaffinity(Pid::from_raw(0), &before);
+        }
     }
 }
 
@@ -110,4 +142,45 @@ fn kill_and_reap(pid: i32) {
             }
         }
     }
+}
+
+/// A listening socket: inherited, or bound here.
+fn listener(inherited: Option<i32>, address: Option<SocketAddr>, option: &str) -> Result<TcpListener> {
+    match (inherited, address) {
+        (Some(fd), _) => Ok(tracer::sys::inherited_listener(fd)?),
+        (None, Some(address)) => {
+            TcpListener::bind(address).with_context(|| format!("{option} {address} cannot be listened on"))
+        }
+        (None, None) => anyhow::bail!("{option} is missing: the address to listen on"),
+    }
+}
+
+/// A socket for heartbeats to `peer`.
+fn udp_towards(peer: SocketAddr) -> Result<UdpSocket> {
+    let any: IpAddr = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    Ok(UdpSocket::bind((any, 0))?)
+}
+
+/// The arbiter of a specification; tests may take its test-and-set away.
+fn open_arbiter(spec: &ArbiterSpec, faults: &Faults) -> Result<Box<dyn Arbiter + Send>> {
+    if faults.without.iter().any(|rule| rule == "test-and-set")
+        && let Some(dir) = spec.to_string().strip_prefix("file:")
+    {
+        return Ok(Box::new(FileArbiter::without_test_and_set(dir)?));
+    }
+    Ok(spec.open()?)
+}
+
+/// The environment that the server gets: ftrun's own settings are not for it.
+fn server_environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("FTRUN_TEST_")).collect()
+}
+
+/// CLOCK_MONOTONIC as the server goes on to see it: where the primary's stood, never before what the server has seen. Clocks
+/// that differ by less than half a second are taken for one: both replicas are on one machine.
+fn clock_to_go_on(primary: Option<u64>, seen: u64) -> u64 {
+    const SAME: u64 = 500_000_000;
+    let own = monotonic_ns();
+    let estimate = primary.filter(|primary| primary.abs_diff(own) > SAME).unwrap_or(own);
+    estimate.max(seen)
 }

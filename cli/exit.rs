@@ -32,7 +32,8 @@ pub enum Exit {
 }
 
 impl Exit {
-    fn code(self) -> u8 {
+    /// The number.
+    pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,
             Self::Server(status) if libc::WIFEXITED(status) => libc::WEXITSTATUS(status) as u8,

@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod exit;
+mod state;
 
 use std::process::ExitCode;
 

@@ -122,6 +122,21 @@ impl Driver {
         &self.kernel
     }
 
+    /// Forgets connections that the server has closed and of which the proxy has everything.
+    pub fn forget_closed(&mut self, retained: &crate::retained::Retained) {
+        let done: Vec<ConnId> = self
+            .kernel
+            .connections()
+            .iter()
+            .filter(|progress| progress.closed && retained.has_received(progress.conn, progress.produced))
+            .map(|progress| progress.conn)
+            .collect();
+        for conn in done {
+            self.kernel.forget(conn);
+            retained.forget(conn);
+        }
+    }
+
     /// Its process id, while it lives.
     #[must_use]
     pub fn pid(&self) -> Option<i32> {

@@ -4,7 +4,8 @@
 
 int main(void) {
     char text[16];
-    int null = OK(open("/dev/null", O_RDWR)), zero = OK(open("/dev/zero", O_RDWR)), full = OK(open("/dev/full", O_RDWR));
+    int null = OK(open("/dev/null", O_RDWR)), zero = OK(open("/dev/zero", O_RDWR));
+    int full = OK(open("/dev/full", O_RDWR));
     CHECK(read(null, text, sizeof text) == 0 && write(null, text, sizeof text) == sizeof text);
     memset(text, 'x', sizeof text);
     CHECK(read(zero, text, sizeof text) == sizeof text);

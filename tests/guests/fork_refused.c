@@ -16,7 +16,7 @@ int main(void) {
     char *arguments[] = {"true", NULL};
     pid_t pid;
     CHECK(posix_spawnp(&pid, "true", NULL, NULL, arguments, environ) == ENOSYS);
-    CHECK(system("true") == -1 && errno == ENOSYS);
+    CHECK(system("true") == 127 << 8);
     CHECK(popen("true", "r") == NULL && errno == ENOSYS);
     FAILS(ECHILD, waitpid(-1, NULL, 0));
     return 0;

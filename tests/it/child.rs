@@ -1,5 +1,5 @@
-//! Children with a deadline. When [`run`] returns or panics, the child has ended and is reaped, and so are the processes
-//! of its group that it left behind.
+//! Children with a deadline. When [`run`] returns or panics, the child has ended and is reaped, and so have the
+//! processes of its group that it left behind.
 
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};

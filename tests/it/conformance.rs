@@ -1,5 +1,5 @@
-//! Every guest, three times: natively, recorded, replayed. What a recorded guest printed comes again byte for byte, however
-//! random it was, and a recording changes neither its status nor the signal that it dies by.
+//! Every guest, three times: natively, recorded, replayed. What a recorded guest printed comes again byte for byte,
+//! however random it was, and a recording changes neither its status nor the signal that it dies by.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -24,10 +24,10 @@ guests! {
     death_in_a_loop descriptors_many devices directories dlopen dup efault efault_partial efault_structures
     environment epipe epoll epoll_edges epoll_pwait errors event_loop eventfd execve_refused exit_at_once
     exit_handlers exit_raw faults_handled fcntl_flags fcntl_locks file_length file_shows_writes file_size_limit
-    flock fork_refused futex getaddrinfo getdents getrandom handlers_nested heap ids inotify invalid_flags ioctl
-    kill_self lseek madvise mlock mmap_anonymous mmap_file modes mprotect mremap mremap_file names openat
-    output_large pause pipe poll poll_interrupted ppoll prctl pread_pwrite prlimit proc_self pselect rdtsc
-    rdtsc_blocked rdtsc_in_handler rdtscp read_interrupted read_restarted receive_timeout recursion rw_vector
+    flock fork_refused futex getaddrinfo getdents getrandom handlers_nested heap ids inheritance inotify
+    invalid_flags ioctl kill_self lseek madvise mlock mmap_anonymous mmap_file modes mprotect mremap mremap_file
+    names openat output_large pause pipe poll poll_interrupted ppoll prctl pread_pwrite prlimit proc_self pselect
+    rdtsc rdtsc_blocked rdtsc_in_handler rdtscp read_interrupted read_restarted receive_timeout recursion rw_vector
     sa_nodefer sa_resethand sched segv_recovered select sendfile sendmmsg sendmsg setitimer setsid
     shared_write_refused sigaltstack sigbus siginfo siglongjmp signalfd signals_ignored sigprocmask_pending
     sigsuspend sleep sleep_interrupted sleep_restarted socket_options socketpair stack_overflow stat statfs
@@ -118,7 +118,7 @@ fn same(run: &Ended, stream: &str, expected: &[u8], found: &[u8]) {
     };
     let (expected_len, found_len) = (expected.len(), found.len());
     run.fail(&format!(
-        "{stream} differs at byte {at} of {expected_len} expected and {found_len} found\n expected: ...{}\n    found: ...{}",
+        "{stream} differs at byte {at} of {expected_len} expected, {found_len} found\nexpected: ...{}\n   found: ...{}",
         around(expected),
         around(found)
     ));

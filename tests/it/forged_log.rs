@@ -1,16 +1,16 @@
-//! A log that is not what was recorded: every flipped bit is found and said, and a log that ends early replays as far as it
-//! goes or is refused. Never a panic, never a signal, never a silent pass.
+//! A log that is not what was recorded: every flipped bit is found and said, and a log that ends early replays as far
+//! as it goes or is refused. Never a panic, never a signal, never a silent pass.
 //!
-//! Positions are drawn at random. `FTRUN_TEST_SEED` repeats the draw that a failure prints.
+//! Positions are drawn at random. `FTRUN_SEED` repeats the draw that a failure prints.
 
 use std::fs;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::child::{Ended, Outcome, run};
 use crate::guest::{FTRUN, Guest, command};
+use crate::support::rng::{Rng, seed};
 
 const FLIPS: u32 = 300;
 const TRUNCATIONS: u32 = 100;
@@ -57,14 +57,14 @@ impl Recording {
     }
 
     /// A file that is not empty, and a position in it: every second time any file, else one in proportion to its size.
-    fn draw(&self, random: &mut Random) -> (&Path, &[u8], usize) {
+    fn draw(&self, random: &mut Rng) -> (&Path, &[u8], usize) {
         let files: Vec<_> = self.files.iter().filter(|(_, content)| !content.is_empty()).collect();
         let total: usize = files.iter().map(|(_, content)| content.len()).sum();
         if random.below(2) == 0 {
-            let (path, content) = files[random.below(files.len())];
-            return (path, content, random.below(content.len()));
+            let (path, content) = files[random.index(files.len())];
+            return (path, content, random.index(content.len()));
         }
-        let mut at = random.below(total);
+        let mut at = random.index(total);
         for (path, content) in files {
             if at < content.len() {
                 return (path, content, at);
@@ -78,7 +78,8 @@ impl Recording {
 #[test]
 fn every_flipped_bit_is_found() {
     let recording = Recording::of("static_smallest");
-    let mut random = Random::seeded();
+    let seed = seed().expect("a seed");
+    let mut random = Rng::new(seed);
     for _ in 0..FLIPS {
         let (path, original, at) = recording.draw(&mut random);
         let bit = random.below(8);
@@ -87,7 +88,9 @@ fn every_flipped_bit_is_found() {
         let ended = recording.replay_with(path, original, &forged);
         if let Err(wrong) = refused(&ended) {
             let (path, length) = (path.display(), original.len());
-            ended.fail(&format!("{wrong}, with bit {bit} of byte {at} of {length} flipped in {path}, {random}"));
+            ended.fail(&format!(
+                "{wrong}, with bit {bit} of byte {at} of {length} flipped in {path}, FTRUN_SEED={seed}"
+            ));
         }
     }
 }
@@ -95,14 +98,15 @@ fn every_flipped_bit_is_found() {
 #[test]
 fn a_truncated_log_is_a_prefix_or_an_error() {
     let recording = Recording::of("static_smallest");
-    let mut random = Random::seeded();
+    let seed = seed().expect("a seed");
+    let mut random = Rng::new(seed);
     let empty = recording.files.iter().map(|(path, content)| (path.as_path(), content.as_slice(), 0));
     let drawn: Vec<_> = (0..TRUNCATIONS).map(|_| recording.draw(&mut random)).collect();
     for (path, original, at) in empty.chain(drawn) {
         let ended = recording.replay_with(path, original, &original[..at]);
         if let Err(wrong) = refused(&ended).or_else(|_| a_prefix(&recording, &ended, original.len() == at)) {
             let (path, length) = (path.display(), original.len());
-            ended.fail(&format!("{wrong}, with {path} cut from {length} to {at} bytes, {random}"));
+            ended.fail(&format!("{wrong}, with {path} cut from {length} to {at} bytes, FTRUN_SEED={seed}"));
         }
     }
 }
@@ -137,7 +141,7 @@ fn refused(ended: &Ended) -> Result<(), String> {
     }
 }
 
-/// The replay ended well, and says that it replayed less than all (unless nothing was taken away), with no other output.
+/// The replay ended well, replayed less than all (unless nothing was taken away) and printed nothing else.
 fn a_prefix(recording: &Recording, ended: &Ended, whole: bool) -> Result<(), String> {
     if ended.outcome != Outcome::Exit(0) {
         return refused(ended);
@@ -170,37 +174,5 @@ fn read_files(directory: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
             let content = fs::read(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
             files.push((path, content));
         }
-    }
-}
-
-/// Numbers that one seed determines: splitmix64 (Steele, Lea, Flood, OOPSLA 2014).
-struct Random {
-    seed: u64,
-    state: u64,
-}
-
-impl Random {
-    fn seeded() -> Self {
-        let seed = match std::env::var("FTRUN_TEST_SEED") {
-            Ok(text) => text.parse().unwrap_or_else(|_| panic!("FTRUN_TEST_SEED is {text:?}, expected a number")),
-            Err(_) => RandomState::new().build_hasher().finish(),
-        };
-        let random = Self { seed, state: seed };
-        println!("{random}");
-        random
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((u128::from(mixed ^ (mixed >> 31)) * limit as u128) >> 64) as usize
-    }
-}
-
-impl std::fmt::Display for Random {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "FTRUN_TEST_SEED={}", self.seed)
     }
 }

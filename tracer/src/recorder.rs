@@ -220,6 +220,12 @@ impl<'a> Recorder<'a> {
 
     fn append(&mut self, record: &Record, what: &str) -> Result<(), RecordingError> {
         self.kernel.apply(record).map_err(|error| RecordingError::Model { call: what.into(), error })?;
+        for progress in self.kernel.take_progress() {
+            // Who needs to know of closed connections learns it from the log.
+            if progress.closed {
+                self.kernel.forget(progress.conn);
+            }
+        }
         let ended = self.kernel.take_unlistened();
         if let Some(outside) = self.outside.as_deref_mut() {
             ended.into_iter().for_each(|id| outside.unlisten(id));
@@ -400,6 +406,7 @@ impl<'a> Recorder<'a> {
 }
 
 /// What is to be done instead of simply executing a call.
+#[expect(clippy::large_enum_variant, reason = "it lives for one call, on the stack")]
 pub(crate) enum Before {
     /// It runs, with these registers if they differ from the server's.
     Run(Option<Registers>),

@@ -103,11 +103,8 @@ impl Recorder<'_> {
     ) -> Result<(), RecordingError> {
         let fd = flow.call.args[0] as i32;
         match flow.shape.number {
-            nr::BIND if result == 0 => {
-                if flow.extra.is_empty() {
-                    self.own_name(stopped.pid(), fd, flow);
-                }
-            }
+            nr::BIND if result == 0 && flow.extra.is_empty() => self.own_name(stopped.pid(), fd, flow),
+            nr::BIND if result == 0 => {}
             nr::BIND => {
                 if let Some(outside) = self.outside.as_deref_mut() {
                     outside.unlisten(self.kernel.next_listener_id());

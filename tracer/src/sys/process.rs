@@ -1,5 +1,8 @@
 //! This process itself.
-#![expect(unsafe_code, reason = "sigaction")]
+#![expect(unsafe_code, reason = "signal and inherited descriptors")]
+
+use std::net::TcpListener;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
@@ -11,4 +14,15 @@ pub fn default_action(signal: i32) -> Result<(), Errno> {
     // SAFETY: SIG_DFL runs no code of this process.
     let old = unsafe { libc::signal(signal, libc::SIG_DFL) };
     if old == libc::SIG_ERR { Err(Errno::last()) } else { Ok(()) }
+}
+
+/// A listening socket that the parent process has left open at this number for this process.
+///
+/// # Errors
+/// EBADF when there is none.
+pub fn inherited_listener(fd: i32) -> Result<TcpListener, Errno> {
+    // SAFETY: fcntl takes plain numbers.
+    Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: the descriptor is open, and the caller says that it was left for it: nothing else in this process owns it.
+    Ok(TcpListener::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }

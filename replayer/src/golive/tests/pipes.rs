@@ -42,6 +42,8 @@ fn a_socket_pair_has_what_waited_in_both_directions() {
     model.call(libc::SYS_socketpair, 0, &[1, 1, 0, 0x1000], &[(SegmentRole::Out, 3, &pair(5, 6))]);
     written(&mut model, 6, b"bye");
     model.plain(libc::SYS_close, 0, &[6]);
+    model.call(libc::SYS_socketpair, 0, &[1, 1, 0, 0x1000], &[(SegmentRole::Out, 3, &pair(7, 8))]);
+    model.plain(libc::SYS_shutdown, 0, &[8, libc::SHUT_WR.into()]);
     let (table, report) = model.revive();
     assert_eq!(report.losses, []);
     assert_eq!(table.read(4).unwrap(), b"to four");
@@ -52,6 +54,7 @@ fn a_socket_pair_has_what_waited_in_both_directions() {
     assert_eq!(table.read(3).unwrap(), b"more", "they are connected");
     assert_eq!(table.read(5).unwrap(), b"bye");
     assert_eq!(table.read(5).unwrap(), b"");
+    assert_eq!(table.read(7).unwrap(), b"", "the second end was shut down");
 }
 
 #[test]

@@ -7,9 +7,13 @@ use nix::sys::socket::{getsockopt, sockopt};
 
 use super::*;
 
+/// How long a test waits for what should be there at once.
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(10);
+
 fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let proxy = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    proxy.set_read_timeout(Some(DEADLINE)).unwrap();
     (listener.accept().unwrap().0, proxy)
 }
 
@@ -133,6 +137,7 @@ fn an_option_that_cannot_be_set_is_reported() {
 #[test]
 fn udp_sockets_are_bound_and_connected_as_they_were() {
     let there = UdpSocket::bind((LOOPBACK, 0)).unwrap();
+    there.set_read_timeout(Some(DEADLINE)).unwrap();
     let free = UdpSocket::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap();
     let mut model = Model::new();
     model.plain(libc::SYS_socket, 3, &[2, 2, 0]);
@@ -157,6 +162,7 @@ fn unix_sockets_take_the_place_of_those_that_died() {
     let [stream, log, file] = ["stream", "log", "file"].map(|name| dir.path().join(name));
     drop(UnixListener::bind(&stream).unwrap());
     let logger = UnixDatagram::bind(&log).unwrap();
+    logger.set_read_timeout(Some(DEADLINE)).unwrap();
     std::fs::write(&file, "not a socket").unwrap();
     let name = |path: &std::path::Path| [b"\x01\0", path.to_str().unwrap().as_bytes(), b"\0"].concat();
     let mut model = Model::new();
@@ -171,6 +177,7 @@ fn unix_sockets_take_the_place_of_those_that_died() {
     assert_eq!(report.losses.iter().map(|loss| loss.numbers[0]).collect::<Vec<_>>(), [5, 6]);
     let mut client = UnixStream::connect(&stream).unwrap();
     let (mut served, _) = UnixListener::from(table.fd(3).try_clone_to_owned().unwrap()).accept().unwrap();
+    served.set_read_timeout(Some(DEADLINE)).unwrap();
     client.write_all(b"x").unwrap();
     served.read_exact(&mut [0; 1]).unwrap();
     table.file(4).write_all(b"message").unwrap();

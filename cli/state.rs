@@ -1,0 +1,145 @@
+//! The state directory: where the processes of one service on one machine meet.
+//!
+//! Each process answers on a UNIX socket of its own in it (`primary-PID.sock` and so on) with one JSON object and the end of
+//! the stream. A socket that nobody answers on is left over from a process that was killed and is removed by who finds it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+use serde_json::Value;
+
+/// A state directory.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    /// The directory itself: socket paths go through it, since they are limited to 107 bytes.
+    handle: File,
+    lock: Option<Flock<File>>,
+}
+
+/// Removes a socket when its process ends in order.
+#[derive(Debug)]
+pub struct Served(PathBuf);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // What is left over is removed by the next who looks.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn default_path() -> PathBuf {
+    std::env::var_os("XDG_RUNTIME_DIR").map_or_else(
+        || std::env::temp_dir().join(format!("ftrun-{}", nix::unistd::getuid())),
+        |dir| PathBuf::from(dir).join("ftrun"),
+    )
+}
+
+impl StateDir {
+    /// Opens the directory asked for, or the default one, and makes it if it does not exist.
+    pub fn open(asked: Option<&Path>) -> Result<Self> {
+        let path = asked.map_or_else(default_path, Path::to_owned);
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(|| {
+            format!("the state directory {} cannot be made; name another with --state-dir", path.display())
+        })?;
+        Self::at(path)
+    }
+
+    /// Opens a directory that must be there.
+    pub fn existing(asked: Option<&Path>) -> Result<Self> {
+        Self::at(asked.map_or_else(default_path, Path::to_owned))
+    }
+
+    fn at(path: PathBuf) -> Result<Self> {
+        let handle = File::open(&path).with_context(|| format!("the state directory {}", path.display()))?;
+        Ok(Self { path, handle, lock: None })
+    }
+
+    /// A path in it.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Its own path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps others from starting a service in this directory, for as long as a process of this one lives.
+    pub fn lock(&mut self) -> Result<()> {
+        let path = self.join("lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| {
+            format!("the state directory cannot be written: {}; name another with --state-dir", path.display())
+        })?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => self.lock = Some(lock),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => bail!(
+                "the state directory {} belongs to a service that runs (ftrun status --state-dir {0}); name another with --state-dir",
+                self.path.display()
+            ),
+            Err((_, errno)) => bail!("{} cannot be locked: {errno}", path.display()),
+        }
+        Ok(())
+    }
+
+    /// The lock's descriptor, for children that are to hold it too.
+    pub fn lock_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        use std::os::fd::AsFd;
+        self.lock.as_ref().map(|lock| lock.as_fd())
+    }
+
+    fn socket_path(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.handle.as_raw_fd()))
+    }
+
+    /// Answers everyone who asks with what `status` says.
+    pub fn serve(&self, name: &str, status: impl Fn() -> Value + Send + 'static) -> Result<Served> {
+        let file = format!("{name}-{}.sock", std::process::id());
+        let path = self.join(&file);
+        // A process of the same id was killed here.
+        let _ = fs::remove_file(&path);
+        let listener = UnixListener::bind(self.socket_path(&file))
+            .with_context(|| format!("the state directory cannot be written: {}", path.display()))?;
+        std::thread::Builder::new().name("status".into()).spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // Who does not wait for the answer does not get it.
+                let mut stream = stream;
+                let _ = stream.write_all(status().to_string().as_bytes());
+            }
+        })?;
+        Ok(Served(path))
+    }
+
+    /// What all processes say that answer.
+    pub fn ask_all(&self) -> Result<Vec<Value>> {
+        let mut answers = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            let Some(name) = name.to_str().filter(|name| name.ends_with(".sock")) else { continue };
+            match UnixStream::connect(self.socket_path(name)) {
+                Ok(mut stream) => {
+                    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+                    let mut text = String::new();
+                    // A process that ends at this moment says nothing.
+                    if stream.read_to_string(&mut text).is_ok()
+                        && let Ok(value) = serde_json::from_str(&text)
+                    {
+                        answers.push(value);
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                    let _ = fs::remove_file(self.join(name));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(answers)
+    }
+}
