@@ -5,4 +5,5 @@ mod conformance;
 mod forged_log;
 mod guest;
 mod servers;
+mod signals;
 mod support;
