@@ -156,12 +156,14 @@ fn a_stopped_server_loses_nothing() {
 #[test]
 fn a_replica_that_is_stopped_or_sent_signals_does_not_care() {
     let recording = Recording::start("driven/beaten");
-    (0..10).for_each(|_| recording.goes_on());
+    (0..30).for_each(|_| recording.goes_on());
     recording.send(Signal::SIGTERM);
     let recorded = recording.ftrun.end();
     recorded.expect(Outcome::Exit(0));
     let replaying = start(&mut replay(&recording.scratch));
     let replica = traced_by(&replaying);
+    // From here on it is a replica; before it was the beginning of any process.
+    poll("the replay to begin", OFTEN, || Ok((replaying.written() > 0).then_some(()))).expect("the replay begins");
     let signals = [Signal::SIGSTOP, Signal::SIGUSR1, Signal::SIGTERM, Signal::SIGINT, Signal::SIGSEGV, Signal::SIGCONT];
     let mut sent = 0;
     while replica.alive() && sent < 600 {
