@@ -4,5 +4,6 @@ mod child;
 mod conformance;
 mod forged_log;
 mod guest;
+mod recording;
 mod servers;
 mod support;
