@@ -16,10 +16,10 @@ pub(crate) struct Guest {
     pub(crate) outcome: Outcome,
     /// Standard input: one line.
     pub(crate) stdin: Option<String>,
-    /// How many calls the recorder refuses at least.
-    pub(crate) refused: usize,
     /// It prints the same in every run.
     pub(crate) fixed_output: bool,
+    /// What ftrun refuses it, by the name that the refusal gives.
+    pub(crate) refused: Option<String>,
 }
 
 /// Where the sources are.
@@ -43,8 +43,8 @@ impl Guest {
             program: compiled(name, &source, &text, flags),
             outcome,
             stdin: announced(&text, "stdin").map(str::to_owned),
-            refused: announced(&text, "refused").map_or(0, |calls| usize::try_from(number(calls)).expect("a count")),
             fixed_output: announced(&text, "output") == Some("fixed"),
+            refused: announced(&text, "refused").map(str::to_owned),
         }
     }
 }
