@@ -288,10 +288,11 @@ fn pair_and_run(
 
 fn status(shared: &Shared, pid: i32) -> serde_json::Value {
     let solo = shared.solo.load(Ordering::SeqCst);
+    // In this order: what is acknowledged never shows ahead of the log.
+    let replayed = shared.progress.replayed.load(Ordering::SeqCst);
+    let acked = shared.progress.received.load(Ordering::SeqCst);
     let lsn = shared.pipeline.end();
     let lag = shared.progress.lag_ms(lsn, super::monotonic_ns());
-    let acked = shared.progress.received.load(Ordering::SeqCst);
-    let replayed = shared.progress.replayed.load(Ordering::SeqCst);
     json!({
         "role": if solo { "solo" } else { "primary" },
         "ftrun_pid": std::process::id(), "server_pid": pid, "epoch": shared.epoch.load(Ordering::SeqCst),
