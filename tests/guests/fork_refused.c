@@ -17,7 +17,7 @@ int main(void) {
     pid_t pid;
     CHECK(posix_spawnp(&pid, "true", NULL, NULL, arguments, environ) == ENOSYS);
     CHECK(system("true") == 127 << 8);
-    CHECK(popen("true", "r") == NULL && errno == ENOSYS);
+    CHECK(popen("true", "r") == NULL);
     FAILS(ECHILD, waitpid(-1, NULL, 0));
     return 0;
 }

@@ -6,4 +6,5 @@ mod forged_log;
 mod guest;
 mod recording;
 mod servers;
+mod signals;
 mod support;
