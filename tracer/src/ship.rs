@@ -16,6 +16,8 @@ use thiserror::Error;
 
 use crate::pipeline::Pipeline;
 
+/// How long records may wait that no client waits for.
+pub const PATIENCE_OF_INPUT: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A backup may take longer to read a large snapshot and to restore it.
 const RESTORE_PATIENCE: Duration = Duration::from_secs(120);
@@ -201,7 +203,7 @@ pub fn ship(
     lost: &AtomicBool,
 ) -> Result<(), FrameError> {
     loop {
-        let Some(batch) = pipeline.take(Duration::from_secs(3600)) else { continue };
+        let Some(batch) = pipeline.take(PATIENCE_OF_INPUT) else { continue };
         if batch.bytes.is_empty() {
             return Ok(());
         }
