@@ -38,6 +38,12 @@ pub enum ConnectionError {
         /// How long the proxy waited.
         seconds: u64,
     },
+    /// Closing the client in order would look like the end of its output.
+    #[error("the proxy ends: {reason}")]
+    ProxyEnds {
+        /// Why.
+        reason: &'static str,
+    },
 }
 
 /// Where the server side is to be made.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::codec::{CodecError, decode, encode_message, message_length};
+use common::ids::{ConnId, Epoch};
 use common::orders::{Carried, Listener, ToProxy, ToReplica, preamble};
 use nix::sys::socket::{setsockopt, sockopt};
 use thiserror::Error;
@@ -203,11 +204,11 @@ impl Control {
     fn take_over(
         &self,
         kind: Takeover,
-        epoch: common::ids::Epoch,
+        epoch: Epoch,
         resume: SocketAddr,
         listeners: &[Listener],
         carried: &[Carried],
-    ) -> Vec<common::ids::ConnId> {
+    ) -> Vec<ConnId> {
         let shared = &self.shared;
         if kind == Takeover::Repeat {
             return shared.gone(carried);

@@ -10,7 +10,8 @@ use tokio::net::TcpListener;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::config::Config;
+use crate::config::{Config, Faults};
+use crate::connection::ConnectionError;
 use crate::control::serve;
 use crate::log::say;
 use crate::orders::ControlId;
@@ -19,6 +20,9 @@ use crate::shared::Shared;
 
 /// Pause after a failed accept of a replica.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long the tasks may take to reset their clients at the end.
+const RESET_LIMIT: Duration = Duration::from_secs(1);
 
 /// How the proxy ended in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +56,7 @@ pub enum ProxyError {
 }
 
 /// Runs the proxy until the server has ended, all replicas are lost, or `shutdown` completes. `control_listener` is where
-/// replicas connect. The future is not `Send`: run it with `block_on` of a current-thread runtime with time and I/O.
+/// replicas connect. Clients that are not done with when it ends otherwise than by the server's exit are reset. The future is not `Send`: run it with `block_on` of a current-thread runtime with time and I/O.
 ///
 /// # Errors
 /// See [`ProxyError`].
@@ -63,7 +67,7 @@ pub async fn run(
 ) -> Result<Exit, ProxyError> {
     control_listener.local_addr().map_err(ProxyError::Control)?;
     let faults = config.faults;
-    if faults != crate::config::Faults::default() {
+    if faults != Faults::default() {
         say!("TEST ONLY: rules are switched off: {faults:?}");
     }
     let shared = Shared::new(config);
@@ -85,7 +89,10 @@ async fn main(
     loop {
         let deadline = lost_since.map(|since| since + limit);
         tokio::select! {
-            () = &mut shutdown => return Ok(Exit::Shutdown),
+            () = &mut shutdown => {
+                abandon(&shared, "it is told to").await;
+                return Ok(Exit::Shutdown);
+            }
             accepted = control_listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     next_control += 1;
@@ -110,7 +117,9 @@ async fn main(
                 }
             }
             () = async { sleep_until(deadline.unwrap_or_else(Instant::now)).await }, if deadline.is_some() => {
-                return Err(ProxyError::ReplicasLost { limit, connections: shared.len() });
+                let connections = shared.len();
+                abandon(&shared, "all replicas are gone").await;
+                return Err(ProxyError::ReplicasLost { limit, connections });
             }
         }
     }
@@ -122,15 +131,32 @@ async fn flush(shared: &Rc<Shared>, status: i32) -> Exit {
     shared.refresh_stats();
     shared.for_all(|_, state| state.exit());
     let deadline = Instant::now() + shared.config.flush_limit;
+    if !emptied(shared, deadline).await {
+        let seconds = shared.config.flush_limit.as_secs();
+        say!("the server has ended: {} connections were not flushed within {seconds} s", shared.len());
+        abandon(shared, "the client did not take its output in time").await;
+    }
+    Exit::Server { status }
+}
+
+/// Resets the clients that are left: none of them may take this for the end of its output.
+async fn abandon(shared: &Rc<Shared>, reason: &'static str) {
+    shared.listening.borrow_mut().close_all();
+    shared.for_all(|_, state| {
+        state.exit();
+        state.fail(ConnectionError::ProxyEnds { reason });
+    });
+    // A task that waits for its client to close has delivered everything: it need not be waited for.
+    emptied(shared, Instant::now() + RESET_LIMIT).await;
+}
+
+/// Waits for the last connection; false when the deadline comes first.
+async fn emptied(shared: &Rc<Shared>, deadline: Instant) -> bool {
     while shared.len() > 0 {
         tokio::select! {
             () = shared.news.notified() => {}
-            () = sleep_until(deadline) => {
-                let seconds = shared.config.flush_limit.as_secs();
-                say!("the server has ended: {} clients did not take their output within {seconds} s", shared.len());
-                break;
-            }
+            () = sleep_until(deadline) => return false,
         }
     }
-    Exit::Server { status }
+    true
 }

@@ -5,10 +5,13 @@ use std::time::Duration;
 use common::orders::{CONTROL_MAGIC, ListenerId, Progress, Role, ToProxy, ToReplica, preamble};
 use ftrun_proxy::orders::Mode;
 use ftrun_proxy::{Config, Exit, ProxyError, Status};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::*;
+
+/// An address whose ports no other test takes: for those that free a port and take it again.
+const APART: &str = "127.77.0.1:0";
 
 fn is_superseded(answer: &ToReplica, epoch: u64) {
     assert_eq!(*answer, ToReplica::Superseded { epoch: common::ids::Epoch(epoch) });
@@ -51,7 +54,7 @@ async fn a_port_in_use_is_told_as_errno() {
 
 #[tokio::test]
 async fn an_override_moves_the_first_bind_only() {
-    let place = TcpListener::bind(LOOPBACK).await.unwrap().local_addr().unwrap();
+    let place = TcpListener::bind(APART).await.unwrap().local_addr().unwrap();
     let proxy = Proxy::start(Config { listen_override: Some(place), ..Config::default() });
     let mut primary = Replica::greet(proxy.control, 0xa, 1, Role::Primary).await;
     assert_eq!(primary.bind(ListenerId(1), "127.0.0.1:1".parse().unwrap()).await, Ok(place));
@@ -62,10 +65,18 @@ async fn an_override_moves_the_first_bind_only() {
 #[tokio::test]
 async fn a_closed_listener_refuses_and_its_port_is_free() {
     let mut pair = Pair::start(Config::default()).await;
-    pair.primary.send(ToProxy::Unlisten { id: LISTENER }).await;
-    assert_eq!(pair.primary.bind(ListenerId(8), pair.at).await, Ok(pair.at));
-    let refused = within("a refusal", TcpStream::connect(pair.at)).await.unwrap_err();
+    let at = pair.primary.bind(ListenerId(8), APART.parse().unwrap()).await.unwrap();
+    pair.primary.listen(ListenerId(8), at, pair.server.local_addr().unwrap()).await;
+    let mut client = TcpStream::connect(at).await.unwrap();
+    let (mut server, conn) = accept(&pair.server, 1).await;
+    pair.primary.send(ToProxy::Unlisten { id: ListenerId(8) }).await;
+    assert_eq!(pair.primary.bind(ListenerId(9), at).await, Ok(at));
+    let refused = within("a refusal", TcpStream::connect(at)).await.unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    // A connection that the server has accepted is not concerned.
+    write(&mut server, b"goes on").await;
+    pair.backup.release(progress(conn, 0, 7)).await;
+    expect(&mut client, b"goes on").await;
 }
 
 #[tokio::test]
@@ -97,6 +108,20 @@ async fn the_exit_brings_out_what_is_released_and_ends_the_proxy() {
 }
 
 #[tokio::test]
+async fn the_exit_keeps_the_output_rule_and_resets_who_is_not_served() {
+    let config = Config { flush_limit: Duration::from_millis(100), ..Config::default() };
+    let mut pair = Pair::start(config).await;
+    let (mut client, mut server, conn) = pair.client().await;
+    write(&mut server, b"unreleased").await;
+    drop(server);
+    pair.backup.received(conn, 10).await;
+    pair.primary.send(ToProxy::Exit { status: 0 }).await;
+    let error = within("a reset", client.read(&mut [0; 16])).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(pair.proxy.ended().await.unwrap(), Exit::Server { status: 0 });
+}
+
+#[tokio::test]
 async fn the_exit_of_a_solo_server_ends_its_connections() {
     let mut pair = Pair::start(Config::default()).await;
     let (mut client, mut server, _) = pair.client().await;
@@ -113,10 +138,15 @@ async fn the_exit_of_a_solo_server_ends_its_connections() {
 #[tokio::test]
 async fn the_proxy_ends_when_no_replica_comes_back() {
     let config = Config { replicas_lost_limit: Duration::from_millis(100), ..Config::default() };
-    let pair = Pair::start(config).await;
+    let mut pair = Pair::start(config).await;
+    let (mut client, mut server, conn) = pair.client().await;
+    write(&mut server, b"half of it").await;
+    pair.backup.received(conn, 10).await;
     drop((pair.primary, pair.backup));
     let ended = pair.proxy.ended().await;
-    assert!(matches!(ended, Err(ProxyError::ReplicasLost { connections: 0, .. })), "{ended:?}");
+    assert!(matches!(ended, Err(ProxyError::ReplicasLost { connections: 1, .. })), "{ended:?}");
+    // Not the end of the stream: the client would take half of its answer for the whole.
+    expect_reset(&mut client).await;
 }
 
 #[tokio::test]
