@@ -10,13 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::rules::{Client, ledger};
-use crate::support::process::Process;
 use crate::support::program::{Exit, Program};
-use crate::support::status::{Role, Status};
+use crate::support::status::Role;
 use crate::support::trio::{Settings, Trio};
 use crate::support::wire::Wire;
 use crate::support::{OFTEN, listening, poll, skip, verdict};
@@ -68,7 +66,7 @@ impl Hosts {
         let server = ledger(Self::asked())?;
         let (peer, to_proxy) = ((PRIMARY_BACKUP[1], LOG).into(), (PRIMARY_PROXY[1], CONTROL).into());
         let first = at(&primary, Box::new(move |it| it.primary(peer, to_proxy, &server)))?;
-        let trio = Trio { settings, primary: first, backup: second, proxy: front };
+        let trio = Trio { settings, server: None, primary: first, backup: second, proxy: front };
         Ok(Self { trio, primary, _backup: backup, proxy, _dir: dir })
     }
 
@@ -84,15 +82,10 @@ impl Hosts {
     }
 
     /// The primary's host is gone: its links first, so that its processes cannot say that they end.
-    fn lose_primary(&mut self, before: &Status) -> Result<()> {
+    fn lose_primary(&mut self) -> Result<()> {
         self.primary.set_down("to-proxy")?;
         self.primary.set_down("to-backup")?;
-        let server = before.only(Role::Primary).and_then(|it| it.server_pid).and_then(Process::find);
-        let server = server.context("no server")?;
-        server.signal(Signal::SIGKILL)?;
-        self.trio.primary.process().signal(Signal::SIGKILL)?;
-        self.trio.primary.wait()?;
-        poll("the server to end", OFTEN, || Ok((!server.alive()).then_some(())))
+        self.trio.kill_primary()
     }
 }
 
@@ -154,9 +147,8 @@ fn serve_across(hosts: &mut Hosts, strike: impl FnOnce(&mut Hosts) -> Result<()>
 fn a_host_that_dies_with_its_links_is_not_missed() {
     on_hosts("hosts::a_host_that_dies_with_its_links_is_not_missed", |hosts| {
         let longest = serve_across(hosts, |hosts| {
-            let before = hosts.trio.status()?.context("no status")?;
             let since = Instant::now();
-            hosts.lose_primary(&before)?;
+            hosts.lose_primary()?;
             let solo = hosts.trio.wait_solo()?;
             println!("the other host serves alone {} ms after the loss", since.elapsed().as_millis());
             let pid = solo.only(Role::Solo).map(|it| it.ftrun_pid);

@@ -92,7 +92,7 @@ impl Scene {
         poll("the backup to listen", OFTEN, || Ok(listening(listen)?.then_some(())))?;
         let channel = Line::to(listen)?;
         let primary = settings.primary(channel.address(), primary_control.address(), &ledger(address)?)?;
-        let trio = Trio { settings, primary, backup, proxy };
+        let trio = Trio { settings, server: None, primary, backup, proxy };
         Ok(Self { trio, address, channel, primary_control, backup_control, _dir: dir })
     }
 

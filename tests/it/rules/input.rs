@@ -7,7 +7,6 @@ use nix::sys::signal::Signal;
 
 use super::{NEVER, Outcome, compare, holds, is_noticed, staged};
 use crate::support::process::Process;
-use crate::support::status::Role;
 use crate::support::{OFTEN, poll};
 
 /// The server's kernel gives it a request, and the machine dies before anything of that is logged.
@@ -16,9 +15,7 @@ fn scenario(without: Option<&str>) -> Result<Outcome> {
         let mut client = scene.client("client")?;
         client.token()?;
         scene.wait_caught_up()?;
-        let status = scene.trio.status()?.context("no status")?;
-        let server = status.only(Role::Primary).and_then(|it| it.server_pid).and_then(Process::find);
-        let server = server.context("no server")?;
+        let server = scene.trio.server.context("no server")?;
         let tracer = scene.trio.primary.process();
         let state = |process: Process, wanted, what: &str| {
             poll(what, OFTEN, || Ok((process.state() == Some(wanted)).then_some(())))

@@ -27,8 +27,12 @@ fn scenario(without: Option<&str>) -> Result<Outcome> {
         scene.trio.kill_primary()?;
         scene.channel.cut();
         let told = client.reply()?;
-        let outcome = compare(&told, &client.ask("GET")?, since);
+        let mut fresh = scene.client("a client afterwards")?;
+        let outcome = compare(&told, &fresh.ask("GET")?, since);
         ensure!(early == matches!(outcome, Outcome::Violated { .. }), "told early: {early}; {outcome:?}; {status:?}");
+        if let Outcome::Held = outcome {
+            ensure!(fresh.ask("GET")? == client.ask("GET")?, "the two connections see different servers");
+        }
         scene.trio.wait_solo()?;
         Ok(outcome)
     })

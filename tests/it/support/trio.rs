@@ -77,6 +77,8 @@ impl Settings {
 #[derive(Debug)]
 pub(crate) struct Trio {
     pub(crate) settings: Settings,
+    /// The server that the primary runs, once it is known.
+    pub(crate) server: Option<Process>,
     pub(crate) primary: Program,
     pub(crate) backup: Program,
     pub(crate) proxy: Program,
@@ -113,7 +115,10 @@ impl Trio {
                     && it.only(Role::Backup).is_some()
                     && it.proxy.as_ref().is_some_and(listens)
             };
-            Ok(last.clone().filter(paired))
+            let found = last.clone().filter(paired);
+            let server = found.as_ref().and_then(|it| it.only(Role::Primary)?.server_pid);
+            self.server = server.and_then(Process::find);
+            Ok(found)
         })
         .with_context(|| format!("last status: {last:?}"))
     }
@@ -140,8 +145,7 @@ impl Trio {
 
     /// SIGKILL to the primary: its server ends with it.
     pub(crate) fn kill_primary(&mut self) -> Result<()> {
-        let server = self.status()?.context("no status")?.only(Role::Primary).and_then(|it| it.server_pid);
-        let server = server.and_then(Process::find).context("no server")?;
+        let server = self.server.context("no server")?;
         self.primary.process().signal(Signal::SIGKILL)?;
         let exit = self.primary.wait()?;
         ensure!(exit == Exit::Signal(9), "the killed primary ends with {exit:?}");
