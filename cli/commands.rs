@@ -1,8 +1,10 @@
 //! The jobs of ftrun.
 
 mod backup;
+mod demo;
 mod dump;
 mod embedded;
+mod example_kv;
 mod front;
 mod primary;
 mod record;
@@ -15,6 +17,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::{Context, Result};
 use common::arbiter::{Arbiter, ArbiterSpec, FileArbiter};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
@@ -29,7 +32,8 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Status(args)) => status::run(args),
-        Some(Command::Demo(_) | Command::ExampleKv(_)) => anyhow::bail!("not yet"),
+        Some(Command::Demo(args)) => demo::run(args),
+        Some(Command::ExampleKv(args)) => example_kv::run(args),
         None if arguments.run.backup => backup::run(arguments.run),
         None if arguments.run.proxy => front::run(arguments.run),
         None => primary::run(arguments.run),
@@ -38,27 +42,43 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
 
 /// The processor asked for, else the `nth` of those that this process may use, counted round.
 fn processor(asked: Option<usize>, nth: usize) -> Option<usize> {
-    let allowed = nix::sched::sched_getaffinity(Pid::from_raw(0)).ok()?;
-    let usable: Vec<usize> =
-        (0..nix::sched::CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
+    let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
+    let usable: Vec<usize> = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
     asked.or_else(|| usable.get(nth % usable.len().max(1)).copied())
 }
 
-/// Keeps this thread on one processor: a tracer on another one than its tracee is ten times slower.
-fn stay_on(cpu: Option<usize>) {
-    let Some(cpu) = cpu else { return };
-    let mut set = nix::sched::CpuSet::new();
-    if set.set(cpu).and_then(|()| nix::sched::sched_setaffinity(Pid::from_raw(0), &set)).is_err() {
-        eprintln!("ftrun: cannot stay on processor {cpu}; tracing will be slow");
+/// Keeps this thread on one processor for as long as it lives: a tracer on another one than its tracee is ten times slower.
+/// Threads that are started meanwhile would inherit it, and compete with the server.
+struct Pinned(Option<CpuSet>);
+
+impl Pinned {
+    fn on(cpu: Option<usize>) -> Self {
+        let this_thread = Pid::from_raw(0);
+        let Some(cpu) = cpu else { return Self(None) };
+        let before = sched_getaffinity(this_thread).ok();
+        let mut one = CpuSet::new();
+        if one.set(cpu).and_then(|()| sched_setaffinity(this_thread, &one)).is_err() {
+            eprintln!("ftrun: cannot stay on processor {cpu}; tracing will be slow");
+        }
+        Self(before)
     }
 }
 
-/// A number that nobody else chooses.
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        if let Some(before) = self.0 {
+            // It was allowed before.
+            let _ = sched_setaffinity(Pid::from_raw(0), &before);
+        }
+    }
+}
+
+/// A number that nobody else chooses: names of logs, replicas and claims.
 fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    // RandomState is seeded by the system for every process.
+    // RandomState is seeded by the system for every process, and again for every use.
     let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
-    hasher.write_u128(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos()));
+    hasher.write_u64(monotonic_ns());
     hasher.write_u32(std::process::id());
     hasher.finish()
 }

@@ -133,7 +133,6 @@ pub fn run(args: Run) -> Result<Exit> {
     let state = StateDir::open(args.state_dir.as_deref())?;
     let listener = super::listener(args.inherited.listen_fd, args.listen, "--listen")?;
     let cpu = super::processor(args.cpu, 1);
-    super::stay_on(cpu);
     let claim = Claim { replica: ReplicaId(super::random()), nonce: super::random() };
     loop {
         let (stream, from) = listener.accept().context("the backup's listener failed")?;
@@ -219,7 +218,9 @@ fn follow(args: &Run, state: &StateDir, greeted: Greeted, claim: Claim, cpu: Opt
         None => None,
     };
     let (manifest, contents) = receive_snapshot(&mut stream, state)?;
+    let pinned = super::Pinned::on(cpu);
     let restored = restore::restore(&manifest, &contents, cpu);
+    drop(pinned);
     let (stopped, kernel) = match restored {
         Ok(both) => both,
         Err(error) => {
@@ -267,6 +268,7 @@ fn follow(args: &Run, state: &StateDir, greeted: Greeted, claim: Claim, cpu: Opt
     let advertise = advertise.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
     let driver = Driver::new(stopped, kernel, manifest.lsn);
     let work = Work { shared, intake, proxy, events, ordered, replica: claim.replica, advertise };
+    let _pinned = super::Pinned::on(cpu);
     work.run(driver)
 }
 

@@ -13,6 +13,7 @@ pub fn run(args: Run) -> Result<Exit> {
     let state = StateDir::open(args.state_dir.as_deref())?;
     let control = super::listener(args.inherited.control_fd, args.control, "--control")?;
     control.set_nonblocking(true)?;
+    allow_many_connections();
     let without = |rule: &str| args.faults.without.iter().any(|one| one == rule);
     let stats = Stats::default();
     let config = Config {
@@ -42,4 +43,13 @@ pub fn run(args: Run) -> Result<Exit> {
         ProxyExit::Server { status } => Exit::Server(status),
         ProxyExit::Shutdown => Exit::Success,
     })
+}
+
+/// Each client takes two descriptors: as many as the system lets this process have.
+fn allow_many_connections() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Without it the limit is lower, which the proxy copes with.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
 }

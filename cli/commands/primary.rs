@@ -124,13 +124,14 @@ pub fn run(args: Run) -> Result<Exit> {
     let epoch = next_epoch(&mut *arbiter, &claim).context("no epoch can be won")?;
 
     let cpu = super::processor(args.cpu, 0);
-    super::stay_on(cpu);
     let command = Command { argv: args.server.clone(), env: super::server_environment(), cpu };
+    let pinned = super::Pinned::on(cpu);
     let started = start::start(&command, epoch)?;
+    drop(pinned);
     let pid = started.stopped.pid();
     let place = place(&args, &state, spec, is_embedded);
     let outcome = place.and_then(|mut place| {
-        let outcome = pair_and_run(&args, &state, started, &mut place, epoch, claim, arbiter);
+        let outcome = pair_and_run(&args, &state, (started, cpu), &mut place, epoch, claim, arbiter);
         if let Some(embedded) = place.embedded.take() {
             match &outcome {
                 Ok(Exit::Superseded) => embedded.leave(),
@@ -166,7 +167,7 @@ fn place(args: &Run, state: &StateDir, arbiter: ArbiterSpec, is_embedded: bool) 
 fn pair_and_run(
     args: &Run,
     state: &StateDir,
-    started: Started,
+    (started, cpu): (Started, Option<usize>),
     place: &mut Place,
     epoch: Epoch,
     claim: Claim,
@@ -208,7 +209,9 @@ fn pair_and_run(
     let mut channel = Channel::open(place.peer, hello)?;
     let mut contents = MemoryStore::default();
     let about = About { log_id, lsn: Lsn(0), command: args.server.clone() };
+    let pinned = super::Pinned::on(cpu);
     let (stopped, manifest) = capture::capture(stopped, &kernel, about, &mut contents)?;
+    drop(pinned);
 
     let (events, incoming) = mpsc::channel();
     let sent = events.clone();
@@ -236,7 +239,9 @@ fn pair_and_run(
         monitor::run(pair, &incoming, &mut *arbiter, &claim, &mut primary);
     })?;
     let (sharing, heard) = (Arc::clone(&shared), events.clone());
-    std::thread::Builder::new().name("acks".into()).spawn(move || ship::hear(reader, &sharing.progress, &heard))?;
+    std::thread::Builder::new().name("acks".into()).spawn(move || {
+        ship::hear(reader, &sharing.progress, &sharing.pipeline, super::monotonic_ns, &heard);
+    })?;
     let (sharing, shipped) = (Arc::clone(&shared), link);
     std::thread::Builder::new().name("shipper".into()).spawn(move || {
         if let Err(error) = ship::ship(&sharing.pipeline, &shipped, epoch, super::monotonic_ns, &sharing.lost) {
@@ -253,6 +258,7 @@ fn pair_and_run(
     recorder.follow_epoch(&shared.epoch);
     recorder.learn_file_areas(pid)?;
     recorder.note(&patch)?;
+    let _pinned = super::Pinned::on(cpu);
     super::forward_signals(pid);
     let ended = recorder.run(stopped, 0);
     super::forward_signals(0);
@@ -282,12 +288,14 @@ fn pair_and_run(
 
 fn status(shared: &Shared, pid: i32) -> serde_json::Value {
     let solo = shared.solo.load(Ordering::SeqCst);
-    let lsn = shared.pipeline.end().0;
-    let acked = shared.progress.received.load(Ordering::SeqCst);
+    // In this order: what is acknowledged never shows ahead of the log.
     let replayed = shared.progress.replayed.load(Ordering::SeqCst);
+    let acked = shared.progress.received.load(Ordering::SeqCst);
+    let lsn = shared.pipeline.end();
+    let lag = shared.progress.lag_ms(lsn, super::monotonic_ns());
     json!({
         "role": if solo { "solo" } else { "primary" },
         "ftrun_pid": std::process::id(), "server_pid": pid, "epoch": shared.epoch.load(Ordering::SeqCst),
-        "lsn": lsn, "acked_lsn": acked, "replayed_lsn": replayed, "lag_ms": serde_json::Value::Null,
+        "lsn": lsn.0, "acked_lsn": acked, "replayed_lsn": replayed, "lag_ms": if solo { 0 } else { lag },
     })
 }

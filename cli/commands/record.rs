@@ -22,13 +22,14 @@ const EPOCH: Epoch = Epoch(1);
 
 pub fn run(args: Record) -> Result<Exit> {
     let cpu = super::processor(args.cpu, 0);
-    super::stay_on(cpu);
     super::catch_signals()?;
     let command = Command { argv: args.server.clone(), env: std::env::vars_os().collect(), cpu };
+    let pinned = super::Pinned::on(cpu);
     let started = start::start(&command, EPOCH)?;
     let mut contents = MemoryStore::default();
     let about = About { log_id: super::random(), lsn: Lsn(0), command: args.server };
     let (stopped, manifest) = capture::capture(started.stopped, &started.kernel, about, &mut contents)?;
+    drop(pinned);
     let writer = Writer::create(&args.output, &manifest, &contents, SEGMENT_LEN)
         .with_context(|| format!("the recording cannot be written to {}", args.output.display()));
     let writer = match writer {
@@ -42,6 +43,7 @@ pub fn run(args: Record) -> Result<Exit> {
     let pipeline = Pipeline::default();
     std::thread::scope(|scope| {
         let shipper = scope.spawn(|| ship(&pipeline, writer));
+        let _pinned = super::Pinned::on(cpu);
         super::forward_signals(stopped.pid());
         let pid = stopped.pid();
         let mut producer = Producer(&pipeline);

@@ -29,12 +29,12 @@ impl Outputs for Standard {
 
 pub fn run(args: Replay) -> Result<Exit> {
     let cpu = super::processor(args.cpu, 0);
-    super::stay_on(cpu);
+    let _pinned = super::Pinned::on(cpu);
     let mut reader = Reader::open(&args.directory)?;
     let (stopped, kernel) = restore::restore(reader.manifest(), reader.content(), cpu)?;
     let mut driver = Driver::new(stopped, kernel, reader.manifest().lsn);
     let mut records = 0u64;
-    while let Some(entry) = reader.next() {
+    for entry in reader.by_ref() {
         let step = entry
             .map_err(anyhow::Error::from)
             .and_then(|entry| Ok(driver.apply(entry.lsn, &entry.record, &mut Standard)?));

@@ -1,10 +1,12 @@
-//! The integration tests, one binary with a module for each topic.
+//! The integration tests, one binary with a module for each topic: the binary, real processes, real logs.
 
 mod child;
 mod conformance;
 mod forged_log;
 mod guest;
 mod hosts;
+mod recording;
 mod rules;
 mod servers;
+mod signals;
 mod support;

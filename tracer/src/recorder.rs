@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::kernel::{Kernel, ModelError};
 use common::record::{Kind, Record, Segment, SegmentRole};
-use common::syscall::{self, Class, Fault, Gathered, Memory, Shape, nr};
+use common::syscall::{self, Class, Direction, Fault, Gathered, Length, Memory, Shape, nr};
 use thiserror::Error;
 
 pub use self::outside::Outside;
+use self::signal::Ran;
 use crate::inject::{self, Held, InjectError};
 use crate::instructions::Sites;
 use crate::signals;
@@ -93,10 +94,8 @@ pub struct Recorder<'a> {
     file_areas: memory::FileAreas,
     /// Signals taken while the server ran its own code.
     held: VecDeque<Held>,
-    /// Held signals that were given back to the kernel because they could not be delivered at once.
-    resent: Vec<Held>,
     /// The call that can be resumed by restart_syscall.
-    restart: Option<(&'static Shape, Call)>,
+    restart: Option<Resumable>,
     /// Set between the return of a call and the delivery of a signal that is known to be pending there.
     at_exit: Option<signal::AtExit>,
     refused: BTreeSet<String>,
@@ -115,6 +114,14 @@ impl std::fmt::Debug for Recorder<'_> {
 enum Next {
     Go(Stopped, i32),
     Dead(i32),
+}
+
+/// A call that was interrupted and will go on by restart_syscall.
+struct Resumable {
+    shape: &'static Shape,
+    args: [u64; 6],
+    /// What stood where it tells the time left when it is interrupted: only a handler gets to see that.
+    before: Vec<(u64, Vec<u8>)>,
 }
 
 /// A call on its way through the recorder.
@@ -137,7 +144,6 @@ impl<'a> Recorder<'a> {
             sites,
             file_areas: memory::FileAreas::default(),
             held: VecDeque::new(),
-            resent: Vec::new(),
             restart: None,
             at_exit: None,
             refused: BTreeSet::new(),
@@ -198,11 +204,6 @@ impl<'a> Recorder<'a> {
                     Err(RecordingError::Tracee(TraceeError::Gone { status, .. })) => Next::Dead(status),
                     other => other?,
                 },
-                Event::GroupStop(stopped) => match stopped.run(Resume::Listen, 0)? {
-                    Event::GroupStop(stopped) | Event::Signal(stopped, _) => Next::Go(stopped, 0),
-                    Event::Dead(status) => Next::Dead(status),
-                    other => return Err(unexpected(other).into()),
-                },
                 Event::Dead(status) => return self.ended(status),
                 other @ (Event::SyscallExit(_) | Event::Exec(_)) => return Err(unexpected(other).into()),
             };
@@ -252,11 +253,15 @@ impl<'a> Recorder<'a> {
             Err(errno) => return self.refuse(stopped, &call, errno),
         };
         // A resumed call writes where the original one was told to.
-        let (shape, call) = match self.restart {
-            Some((original, args)) if shape.number == nr::RESTART_SYSCALL => {
-                (original, Call { number: call.number, args: args.args })
+        let resumed = self.restart.take().filter(|_| shape.number == nr::RESTART_SYSCALL);
+        let (shape, call) = match &resumed {
+            Some(original) => {
+                for (address, bytes) in &original.before {
+                    stopped.write(*address, bytes)?;
+                }
+                (original.shape, Call { number: call.number, args: original.args })
             }
-            _ => (shape, call),
+            None => (shape, call),
         };
         let gathered = syscall::at_entry(shape, &call.args, &stopped);
         let mut flow = InCall { shape, call, gathered, extra: Vec::new() };
@@ -283,30 +288,29 @@ impl<'a> Recorder<'a> {
         if let Some(changed) = &changed {
             stopped.set_registers(changed)?;
         }
-        let pid = stopped.pid();
-        let stopped = match stopped.run(Resume::ToSyscallExit, 0)? {
-            Event::SyscallExit(stopped) => stopped,
-            Event::Dead(status) => return Ok(Next::Dead(status)),
-            other => {
-                let found = other.name();
-                return Err(TraceeError::Unexpected { pid, expected: "the return of a system call", found }.into());
-            }
+        let before = match resumed {
+            Some(original) => original.before,
+            None => times_left(flow.shape, &flow.call.args, &stopped),
+        };
+        let stopped = match self.run_call(stopped, &regs, &flow)? {
+            Ran::Returned(stopped) => stopped,
+            Ran::Anew(stopped) => return self.call(stopped),
+            Ran::Dead(status) => return Ok(Next::Dead(status)),
         };
         let mut after = stopped.registers()?;
         let mut result = after.rax as i64;
         if changed.is_some() {
             [after.rdi, after.rsi, after.rdx, after.r10, after.r8, after.r9] =
                 [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
+            after.orig_rax = regs.orig_rax;
             result = self.after_changed(&stopped, &mut flow, result)?;
             after.rax = result as u64;
             stopped.set_registers(&after)?;
         }
         self.after(&stopped, &mut flow, result)?;
-        self.restart = match result {
-            signals::RESTART_BLOCK if shape.number != nr::RESTART_SYSCALL => Some((shape, call)),
-            signals::RESTART_BLOCK => self.restart,
-            _ => None,
-        };
+        if result == signals::RESTART_BLOCK {
+            self.restart = Some(Resumable { shape, args: call.args, before });
+        }
         self.finish_executed(stopped, flow, result, &after)
     }
 
@@ -322,6 +326,9 @@ impl<'a> Recorder<'a> {
         }
         if let Some(what) = memory::touches_own_page(call) {
             return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EINVAL))));
+        }
+        if let Some(what) = self.file_areas.refuses(call) {
+            return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EACCES))));
         }
         Ok(syscall::resolve(call.number, &call.args).map_err(|refusal| self.warn(&refusal)))
     }
@@ -371,7 +378,7 @@ impl<'a> Recorder<'a> {
         if let Some((start, len)) = maps_code {
             self.patch(&stopped, start, len)?;
         }
-        if signal::may_be_pending(shape.number, result) && signal::is_pending(stopped.pid()) {
+        if signal::may_be_pending(shape.number, result) && signal::pending(stopped.pid()) != 0 {
             self.at_exit = Some(signal::AtExit { rip: after.rip, rsp: after.rsp, number, temporary });
         }
         Ok(Next::Go(stopped, 0))
@@ -399,6 +406,7 @@ impl<'a> Recorder<'a> {
 }
 
 /// What is to be done instead of simply executing a call.
+#[expect(clippy::large_enum_variant, reason = "it lives for one call, on the stack")]
 pub(crate) enum Before {
     /// It runs, with these registers if they differ from the server's.
     Run(Option<Registers>),
@@ -412,7 +420,9 @@ impl Recorder<'_> {
         match flow.shape.number {
             nr::BIND | nr::LISTEN | nr::CLOSE | nr::SENDMSG | nr::SENDMMSG => self.before_net(stopped, regs, flow),
             nr::SENDFILE => self.before_sendfile(stopped, regs, flow),
-            nr::KILL | nr::TKILL | nr::TGKILL => Ok(Before::Run(self.real_target(stopped, regs))),
+            nr::KILL | nr::TKILL | nr::TGKILL | nr::RT_SIGQUEUEINFO | nr::RT_TGSIGQUEUEINFO => {
+                Ok(Before::Run(self.real_target(stopped, regs)))
+            }
             nr::CLOCK_NANOSLEEP | nr::TIMERFD_SETTIME => Ok(Before::Run(self.real_deadline(stopped, regs, flow)?)),
             _ => Ok(Before::Run(None)),
         }
@@ -425,7 +435,15 @@ impl Recorder<'_> {
                 self.after_net(stopped, flow, result)
             }
             nr::MMAP | nr::MUNMAP | nr::MREMAP | nr::MADVISE => self.after_memory(stopped, flow, result),
-            nr::OPEN | nr::OPENAT | nr::CREAT if result >= 0 => {
+            nr::WRITE | nr::WRITEV | nr::PWRITE64 | nr::PWRITEV | nr::PWRITEV2 | nr::SENDFILE => {
+                self.after_file_change(stopped, flow, result);
+                Ok(())
+            }
+            nr::COPY_FILE_RANGE | nr::FTRUNCATE | nr::FALLOCATE => {
+                self.after_file_change(stopped, flow, result);
+                Ok(())
+            }
+            nr::OPEN | nr::OPENAT | nr::OPENAT2 | nr::CREAT if result >= 0 => {
                 self.path_of(stopped.pid(), &format!("fd/{result}"), flow);
                 Ok(())
             }
@@ -513,7 +531,7 @@ impl Recorder<'_> {
         let mut changed = *regs;
         let translate = |value: u64| if value & 0xffff_ffff == seen { real } else { value };
         changed.rdi = translate(regs.rdi);
-        if regs.orig_rax == u64::from(nr::TGKILL) {
+        if [nr::TGKILL, nr::RT_TGSIGQUEUEINFO].iter().any(|&number| regs.orig_rax == u64::from(number)) {
             changed.rsi = translate(regs.rsi);
         }
         Some(changed)
@@ -526,6 +544,18 @@ impl Recorder<'_> {
         stopped.write(inject::SCRATCH, &vec![0; inject::SCRATCH_LEN])?;
         Ok(result)
     }
+}
+
+/// What stands where a call writes the time left when it is interrupted.
+fn times_left(shape: &Shape, args: &[u64; 6], memory: &dyn Memory) -> Vec<(u64, Vec<u8>)> {
+    let pointers = shape.pointers.iter().filter(|p| p.direction == Direction::OutAlways);
+    pointers
+        .filter_map(|pointer| {
+            let address = args[usize::from(pointer.arg)];
+            let Length::Fixed(length) = pointer.length else { return None };
+            Some((address, memory.bytes(address, length as usize).ok()?))
+        })
+        .collect()
 }
 
 fn is_monotonic(clock: i32) -> bool {
