@@ -10,6 +10,7 @@ mod drain;
 mod input;
 mod never_ahead;
 mod output;
+mod stalled;
 mod stop;
 mod test_and_set;
 
@@ -63,7 +64,7 @@ fn is_noticed(rule: &str, scenario: impl Fn(Option<&str>) -> Result<Outcome>) {
 pub(crate) fn ledger(address: SocketAddr) -> Result<Vec<OsString>> {
     let source = server_scripts().join("ledger.c");
     let text = fs::read_to_string(&source).context("ledger.c")?;
-    let program = compiled("ledger", &source, &text, "");
+    let program = compiled(&source, &text, "");
     Ok(vec![program.into(), address.ip().to_string().into(), address.port().to_string().into()])
 }
 

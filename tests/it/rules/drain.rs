@@ -6,9 +6,11 @@ use anyhow::{Context, Result, ensure};
 
 use super::{NEVER, Outcome, compare, holds, is_noticed, staged};
 use crate::support::status::Role;
+use crate::support::trio::computed;
 
-/// How long the replica is to be busy with what came before the acknowledged request.
-const BEHIND: Duration = Duration::from_millis(1500);
+/// How much the replica is to compute before it reaches the acknowledged request: processor time, so that it takes at
+/// least as long on a busy machine.
+const BEHIND: Duration = Duration::from_secs(2);
 const STEPS: f64 = 50e6;
 
 /// The replica lags, because it computes what the primary has computed before; the primary dies.
@@ -16,9 +18,10 @@ fn scenario(without: Option<&str>) -> Result<Outcome> {
     staged(without, NEVER, |scene| {
         let mut client = scene.client("client")?;
         client.token()?;
-        let begun = Instant::now();
+        let server = scene.trio.server.context("no server")?.pid();
+        let before = computed(server)?;
         client.ask(&format!("BURN {STEPS}"))?;
-        let steps = STEPS * BEHIND.as_secs_f64() / begun.elapsed().as_secs_f64();
+        let steps = STEPS * BEHIND.as_nanos() as f64 / (computed(server)? - before) as f64;
         scene.wait_caught_up()?;
         client.send(&format!("BURN {steps:.0}\nTOKEN"))?;
         client.reply()?;
