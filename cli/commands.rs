@@ -58,7 +58,7 @@ impl Pinned {
         let before = sched_getaffinity(this_thread).ok();
         let mut one = CpuSet::new();
         if one.set(cpu).and_then(|()| sched_setaffinity(this_thread, &one)).is_err() {
-            eprintln!("ftrun: cannot stay on processor {cpu}; tracing will be slow");
+            tracer::say!("cannot stay on processor {cpu}; tracing will be slow");
         }
         Self(before)
     }
@@ -114,7 +114,7 @@ fn catch_signals() -> Result<()> {
                 continue;
             }
             if server == 0 {
-                eprintln!("ftrun: ended by signal {signal} before the server runs");
+                tracer::say!("ended by signal {signal} before the server runs");
                 std::process::exit(128 + signal);
             }
             if let Ok(signal) = Signal::try_from(signal) {

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     match commands::run(arguments) {
         Ok(exit) => exit.leave(),
         Err(error) => {
-            eprintln!("ftrun: {error:#}");
+            tracer::say!("{error:#}");
             exit::Exit::of(&error).leave()
         }
     }

@@ -67,7 +67,7 @@ impl Replica for Backup {
         match action {
             Action::StopAcknowledging => self.intake.stop(),
             Action::Drain => {
-                eprintln!("ftrun: the primary is lost; this backup takes over in epoch {epoch}");
+                tracer::say!("the primary is lost; this backup takes over in epoch {epoch}");
                 self.promoting = true;
                 self.intake.drain();
             }
@@ -92,7 +92,7 @@ impl Replica for Backup {
             Reason::ServerEnded | Reason::Diverged => drop(self.orders.send(Order::End)),
             reason => {
                 self.shared.ending.store(true, Ordering::SeqCst);
-                eprintln!("ftrun: this backup ends: {reason:?}");
+                tracer::say!("this backup ends: {reason:?}");
                 // The replica ends with its tracer.
                 std::process::exit(Exit::Superseded.code().into());
             }
@@ -141,7 +141,7 @@ pub fn run(args: Run) -> Result<Exit> {
                 drop(listener);
                 return follow(&args, &state, greeted, claim, cpu);
             }
-            Err(error) => eprintln!("ftrun: {from} is no primary for this backup: {error:#}"),
+            Err(error) => tracer::say!("{from} is no primary for this backup: {error:#}"),
         }
     }
 }
@@ -284,13 +284,13 @@ fn connect_proxy(
             offsets.into_iter().for_each(|(conn, offset)| shared.retained.received(conn, offset));
         }
         Notice::Message(ToReplica::Superseded { epoch }) => {
-            eprintln!("ftrun: the proxy follows epoch {epoch}: another replica acts for the service");
+            tracer::say!("the proxy follows epoch {epoch}: another replica acts for the service");
             std::process::exit(Exit::Superseded.code().into());
         }
         Notice::Message(_) => {}
         Notice::Closed => {
             if !shared.ending.load(Ordering::SeqCst) {
-                eprintln!("ftrun: the proxy is gone, and with it all clients; the replica is ended");
+                tracer::say!("the proxy is gone, and with it all clients; the replica is ended");
                 std::process::exit(Exit::Failed.code().into());
             }
         }
@@ -384,7 +384,7 @@ impl Work {
         let living = live::go_live(point, self.proxy.as_deref(), &self.shared.retained, identity, clock)
             .context("the service is lost: this backup cannot go live")?;
         for loss in &living.report.losses {
-            eprintln!("ftrun: not carried over: {} {:?}: {}", loss.what, loss.numbers, loss.why);
+            tracer::say!("not carried over: {} {:?}: {}", loss.what, loss.numbers, loss.why);
         }
         self.shared.epoch.store(epoch.0, Ordering::SeqCst);
         self.shared.solo.store(true, Ordering::SeqCst);

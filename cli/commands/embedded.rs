@@ -83,7 +83,7 @@ impl Embedded {
         for child in &mut self.children {
             while let Ok(None) = child.try_wait() {
                 if Instant::now() > deadline {
-                    eprintln!("ftrun: process {} does not end and is killed", child.id());
+                    tracer::say!("process {} does not end and is killed", child.id());
                     let _ = child.kill();
                 }
                 std::thread::sleep(Duration::from_millis(2));

@@ -60,7 +60,7 @@ impl Replica for Primary {
                 self.beside.send(self.log_id, epoch, Role::Primary);
             }
             Action::GoSolo => {
-                eprintln!("ftrun: the backup is lost; the server goes on unprotected in epoch {epoch}");
+                tracer::say!("the backup is lost; the server goes on unprotected in epoch {epoch}");
                 self.shared.epoch.store(epoch.0, Ordering::SeqCst);
                 self.shared.solo.store(true, Ordering::SeqCst);
                 self.shared.pipeline.discard();
@@ -69,7 +69,7 @@ impl Replica for Primary {
             Action::TellProxy => {
                 let hello = ToProxy::Hello { epoch, replica: self.replica, role: Role::Solo };
                 if let Err(error) = self.control.send(&hello) {
-                    eprintln!("ftrun: the proxy cannot be told of epoch {epoch}: {error}");
+                    tracer::say!("the proxy cannot be told of epoch {epoch}: {error}");
                 }
             }
             _ => {}
@@ -83,7 +83,7 @@ impl Replica for Primary {
                 let _ = self.done.send(());
             }
             reason => {
-                eprintln!("ftrun: this replica ends: {reason:?}");
+                tracer::say!("this replica ends: {reason:?}");
                 // The server ends with its tracer.
                 std::process::exit(Exit::Superseded.code().into());
             }
@@ -181,13 +181,13 @@ fn pair_and_run(
     let control =
         ProxyControl::connect(place.control, epoch, claim.replica, Role::Primary, move |notice| match notice {
             Notice::Message(ToReplica::Superseded { epoch }) => {
-                eprintln!("ftrun: the proxy follows epoch {epoch}: another replica acts for the service");
+                tracer::say!("the proxy follows epoch {epoch}: another replica acts for the service");
                 std::process::exit(Exit::Superseded.code().into());
             }
             Notice::Message(_) => {}
             Notice::Closed => {
                 if !ending.load(Ordering::SeqCst) {
-                    eprintln!("ftrun: the proxy is gone, and with it all clients; the server is ended");
+                    tracer::say!("the proxy is gone, and with it all clients; the server is ended");
                     std::process::exit(Exit::Failed.code().into());
                 }
             }
@@ -263,7 +263,7 @@ fn pair_and_run(
     let solo = || shared.solo.load(Ordering::SeqCst);
     match ended? {
         Ending::Killed if !solo() => {
-            eprintln!("ftrun: the server was killed; the backup takes over");
+            tracer::say!("the server was killed; the backup takes over");
             Ok(Exit::Superseded)
         }
         Ending::Killed => {

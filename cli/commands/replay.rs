@@ -47,7 +47,7 @@ pub fn run(args: Replay) -> Result<Exit> {
     driver.kill();
     match reader.tail() {
         Some(Tail::Ended) => {}
-        Some(Tail::Open) => eprintln!("ftrun: the log ends while the server runs: its recorder was stopped"),
+        Some(Tail::Open) => tracer::say!("the log ends while the server runs: its recorder was stopped"),
         Some(Tail::Torn { lsn, bytes }) => {
             eprintln!(
                 "ftrun: the log is cut in the frame at LSN {lsn} ({bytes} bytes left over): its recorder was killed"

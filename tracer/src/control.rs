@@ -179,7 +179,7 @@ impl Outside for Aside<'_> {
         match self.control.ask(&ToProxy::Bind { id, asked, reuse_addr, v6_only }, "Bind") {
             Ok(ToReplica::Bound { outcome, .. }) => outcome,
             other => {
-                eprintln!("ftrun: the proxy cannot bind {asked}: {other:?}");
+                crate::say!("the proxy cannot bind {asked}: {other:?}");
                 Err(libc::EADDRNOTAVAIL)
             }
         }
@@ -198,7 +198,7 @@ impl Outside for Aside<'_> {
         match self.control.ask(&ToProxy::Listen { listener, backlog }, "Listen") {
             Ok(ToReplica::Listening { outcome, .. }) => outcome,
             other => {
-                eprintln!("ftrun: the proxy cannot listen on {}: {other:?}", listener.asked);
+                crate::say!("the proxy cannot listen on {}: {other:?}", listener.asked);
                 Err(libc::EADDRNOTAVAIL)
             }
         }
@@ -206,7 +206,7 @@ impl Outside for Aside<'_> {
 
     fn unlisten(&mut self, id: ListenerId) {
         if let Err(error) = self.control.send(&ToProxy::Unlisten { id }) {
-            eprintln!("ftrun: the proxy cannot be told of a closed listener: {error}");
+            crate::say!("the proxy cannot be told of a closed listener: {error}");
         }
     }
 }

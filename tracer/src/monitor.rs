@@ -46,7 +46,7 @@ pub fn run(
                     Action::Claim(epoch) => {
                         let answer = arbiter.claim(epoch, claim);
                         if let Err(error) = &answer {
-                            eprintln!("ftrun: epoch {epoch}: {error}; asking again");
+                            crate::say!("epoch {epoch}: {error}; asking again");
                         }
                         pending.push(Event::ClaimResult(Answer::from(answer)));
                     }

@@ -213,7 +213,7 @@ pub fn hear(mut stream: TcpStream, progress: &Progress, events: &Sender<Event>) 
                 progress.replayed.fetch_max(replayed.0, Ordering::SeqCst);
             }
             Ok(ToPrimary::Diverged { lsn, report }) => {
-                eprintln!("ftrun: the backup diverged at LSN {lsn} and ends:\n{report}");
+                crate::say!("the backup diverged at LSN {lsn} and ends:\n{report}");
                 break Event::PeerEnded;
             }
             Ok(ToPrimary::Ended { .. }) => break Event::PeerEnded,
