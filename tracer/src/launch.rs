@@ -12,8 +12,8 @@ use nix::errno::Errno;
 use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
 use thiserror::Error;
 
-use crate::inject::{self, InjectError, Session};
 pub use self::program::find_program;
+use crate::inject::{self, InjectError, Session};
 use crate::sys::pidfd::Provisional;
 use crate::sys::ptrace::{self, Resume};
 use crate::sys::spawn::{self, Image, Program, Step};
@@ -208,10 +208,9 @@ fn start(image: &Image) -> Result<Stopped, LaunchError> {
                     Some((Step::Exec, errno)) => LaunchError::Exec(exec_failure(errno)),
                     Some((Step::TrapClock, errno)) => prepare("prctl(PR_SET_TSC)", errno),
                     Some((Step::Filter, errno)) => prepare("seccomp(SECCOMP_SET_MODE_FILTER)", errno),
-                    None => LaunchError::Exec(format!(
-                        "it was killed while it was loaded ({})",
-                        Event::Dead(status).name()
-                    )),
+                    None => {
+                        LaunchError::Exec(format!("it was killed while it was loaded ({})", Event::Dead(status).name()))
+                    }
                 });
             }
         };

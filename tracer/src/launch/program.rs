@@ -22,7 +22,8 @@ pub fn find_program(name: &str) -> Result<PathBuf, LaunchError> {
         let found: Vec<PathBuf> =
             std::env::split_paths(&directories).map(|dir| dir.join(name)).filter(|path| path.is_file()).collect();
         // As a shell does: one that may be executed goes before an earlier one that may not.
-        let executable = found.iter().find(|path| path.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0));
+        let executable =
+            found.iter().find(|path| path.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0));
         executable.or(found.first()).cloned().ok_or_else(|| not_found(" in any directory of PATH"))?
     };
     let meta = fs::metadata(&path).map_err(|error| match error.kind() {
@@ -66,7 +67,9 @@ fn unusable_image(path: &Path) -> Option<String> {
             let (class, machine) = (elf[4], u16::from_le_bytes([elf[18], elf[19]]));
             let bits = if class == 1 { 32 } else { 64 };
             (class != 2 || machine != 62).then(|| {
-                format!("it is a program for {bits} bits and machine {machine}, expected 64 bits and machine 62 (x86-64)")
+                format!(
+                    "it is a program for {bits} bits and machine {machine}, expected 64 bits and machine 62 (x86-64)"
+                )
             })
         }
         _ if head.is_empty() => Some("it is empty".into()),
