@@ -149,7 +149,7 @@ pub fn take_over(
             awaited.retain(|conn, _| !gone.contains(conn));
         }
         other => {
-            eprintln!("ftrun: the proxy answers a takeover with {other:?}");
+            tracer::say!("the proxy answers a takeover with {other:?}");
             return Err(LiveError::Superseded(identity.epoch));
         }
     }
@@ -167,7 +167,7 @@ pub fn take_over(
         }
     }
     for conn in awaited.keys() {
-        eprintln!("ftrun: the proxy did not bring connection {conn} back: its client is taken for gone");
+        tracer::say!("the proxy did not bring connection {conn} back: its client is taken for gone");
     }
     Ok(())
 }

@@ -76,6 +76,7 @@ pub fn restore(
     let regs =
         ptrace::registers_from_bytes(&manifest.registers).ok_or(RestoreError::Registers(manifest.registers.len()))?;
     let stopped = launch::blank(cpu)?;
+    let provisional = launch::provisional(&stopped)?;
     let pid = stopped.pid();
     let mut session = Session::begin(stopped, regs);
     for mapping in launch::maps(pid)? {
@@ -95,6 +96,7 @@ pub fn restore(
     let (stopped, _) = session.end()?;
     stopped.set_xstate(&manifest.xstate)?;
     stopped.set_signal_mask(kernel.mask())?;
+    provisional.keep();
     Ok((stopped, kernel))
 }
 

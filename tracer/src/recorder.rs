@@ -339,7 +339,7 @@ impl<'a> Recorder<'a> {
     fn warn(&mut self, refusal: &syscall::Refusal) -> i32 {
         let text = refusal.to_string();
         if self.refused.insert(text.clone()) {
-            eprintln!("ftrun: {text}");
+            crate::say!("{text}");
         }
         refusal.errno
     }

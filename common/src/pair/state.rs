@@ -27,6 +27,7 @@
 //! What this cannot give: when a healthy replica is suspected, and the one that won dies before the other found out that it
 //! lost, none is left. That takes two faults at once; the alternative would be two primaries.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::arbiter::{Claim, Verdict};
@@ -142,6 +143,19 @@ pub enum Reason {
     SyncFailed,
     /// The execution differs from the log.
     Diverged,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ServerEnded => f.write_str("the server has ended"),
+            Self::Lost { epoch, holder } => {
+                write!(f, "epoch {epoch} went to {holder}, which acts for the service now")
+            }
+            Self::SyncFailed => f.write_str("the primary was lost before the backup was in step"),
+            Self::Diverged => f.write_str("the execution differs from the log"),
+        }
+    }
 }
 
 /// How long to wait for what.
