@@ -127,8 +127,15 @@ pub struct Inherited {
 /// Switches rules off, one by one, so that tests can show that each is needed. For tests only.
 #[derive(Debug, Args, Clone)]
 pub struct Faults {
-    /// Test only: switch a rule off (output, input, drain, test-and-set, deduplication).
-    #[arg(long = "test-without", hide = true, value_name = "RULE", env = "FTRUN_TEST_WITHOUT", value_delimiter = ',')]
+    /// Test only: switch rules off.
+    #[arg(
+        long = "test-without",
+        hide = true,
+        value_name = "RULE",
+        env = "FTRUN_TEST_WITHOUT",
+        value_delimiter = ',',
+        value_parser = ["output", "input", "drain", "test-and-set", "deduplication", "stop", "epochs"]
+    )]
     pub without: Vec<String>,
 }
 

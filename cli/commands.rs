@@ -31,6 +31,10 @@ use crate::exit::Exit;
 
 /// Does what was asked.
 pub fn run(arguments: Arguments) -> Result<Exit> {
+    let without = &arguments.run.faults.without;
+    if !without.is_empty() {
+        eprintln!("ftrun: TEST ONLY: nothing is protected, rules are switched off: {}", without.join(", "));
+    }
     match arguments.command {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Replay(args)) => replay::run(args),

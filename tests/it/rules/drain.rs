@@ -10,7 +10,7 @@ use crate::support::trio::computed;
 
 /// How much the replica is to compute before it reaches the acknowledged request: processor time, so that it takes at
 /// least as long on a busy machine.
-const BEHIND: Duration = Duration::from_secs(2);
+const BEHIND: Duration = Duration::from_millis(1500);
 const STEPS: f64 = 50e6;
 
 /// The replica lags, because it computes what the primary has computed before; the primary dies.
