@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use common::arbiter::{self, ArbiterSpec, Claim};
-use common::ids::{ConnId, Epoch, ReplicaId};
+use common::ids::{ConnId, Epoch, Lsn, ReplicaId};
+use common::kernel::Kernel;
 use common::orders::{Role, ToProxy, ToReplica};
 use common::pair::channel::{self, FromPrimary};
 use common::pair::message::{Hello, ToBackup, ToPrimary};
@@ -24,9 +25,12 @@ use serde_json::json;
 use tracer::control::{Aside, Notice, ProxyControl};
 use tracer::monitor::{self, Beside, Replica};
 use tracer::recorder::{Ending, Recorder, Sink, SinkError};
+use tracer::say;
+use tracer::tracee::Stopped;
 
 use crate::args::Run;
-use crate::exit::Exit;
+use crate::ending::{self, Bond};
+use crate::exit::{Exit, explain};
 use crate::state::StateDir;
 
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
@@ -67,7 +71,7 @@ impl Replica for Backup {
         match action {
             Action::StopAcknowledging => self.intake.stop(),
             Action::Drain => {
-                eprintln!("ftrun: the primary is lost; this backup takes over in epoch {epoch}");
+                say!("the primary is lost; this backup takes over in epoch {epoch}");
                 self.promoting = true;
                 self.intake.drain();
             }
@@ -92,9 +96,7 @@ impl Replica for Backup {
             Reason::ServerEnded | Reason::Diverged => drop(self.orders.send(Order::End)),
             reason => {
                 self.shared.ending.store(true, Ordering::SeqCst);
-                eprintln!("ftrun: this backup ends: {reason:?}");
-                // The replica ends with its tracer.
-                std::process::exit(Exit::Superseded.code().into());
+                ending::now(super::exit_of(reason), format_args!("this backup ends: {reason}"));
             }
         }
     }
@@ -129,7 +131,12 @@ struct Greeted {
 }
 
 pub fn run(args: Run) -> Result<Exit> {
-    super::catch_signals()?;
+    super::catch_signals(args.inherited.parent_fd.is_some())?;
+    let in_step = Arc::new(AtomicBool::new(false));
+    if let Some(fd) = args.inherited.parent_fd {
+        let in_step = Arc::clone(&in_step);
+        ending::with_parent(fd, "the backup", move || !in_step.load(Ordering::SeqCst))?;
+    }
     let state = StateDir::open(args.state_dir.as_deref())?;
     let listener = super::listener(args.inherited.listen_fd, args.listen, "--listen")?;
     let cpu = super::processor(args.cpu, 1);
@@ -139,9 +146,9 @@ pub fn run(args: Run) -> Result<Exit> {
         match greet(stream, &args, claim.replica) {
             Ok(greeted) => {
                 drop(listener);
-                return follow(&args, &state, greeted, claim, cpu);
+                return follow(&args, &state, greeted, claim, cpu, &in_step);
             }
-            Err(error) => eprintln!("ftrun: {from} is no primary for this backup: {error:#}"),
+            Err(error) => say!("{from} is no primary for this backup, which waits on: {}", explain(&error)),
         }
     }
 }
@@ -162,7 +169,7 @@ fn greet(mut stream: TcpStream, args: &Run, replica: ReplicaId) -> Result<Greete
             Ok(Greeted { stream, hello: *hello, heartbeats, arbiter })
         }
         Err(error) => {
-            let reason = format!("{error:#}");
+            let reason = explain(&error);
             channel::write_message(&mut stream, &ToPrimary::Refuse { reason })?;
             Err(error)
         }
@@ -208,26 +215,51 @@ fn receive_snapshot(stream: &mut TcpStream, state: &StateDir) -> Result<(Manifes
     }
 }
 
-fn follow(args: &Run, state: &StateDir, greeted: Greeted, claim: Claim, cpu: Option<usize>) -> Result<Exit> {
-    let Greeted { mut stream, hello, heartbeats, mut arbiter } = greeted;
-    let shared = Arc::new(Shared { epoch: AtomicU64::new(hello.epoch.0), ..Shared::default() });
+/// A replica that is restored.
+struct Restored {
+    proxy: Option<Arc<ProxyControl>>,
+    stopped: Stopped,
+    kernel: Kernel,
+    lsn: Lsn,
+}
+
+fn prepare(
+    args: &Run,
+    state: &StateDir,
+    (stream, hello): (&mut TcpStream, &Hello),
+    replica: ReplicaId,
+    shared: &Arc<Shared>,
+    cpu: Option<usize>,
+) -> Result<Restored> {
     let proxy = match hello.settings.proxy_control {
-        Some(address) => {
-            Some(Arc::new(connect_proxy(args.control.unwrap_or(address), &hello, claim.replica, &shared)?))
-        }
+        Some(address) => Some(Arc::new(connect_proxy(args.control.unwrap_or(address), hello, replica, shared)?)),
         None => None,
     };
-    let (manifest, contents) = receive_snapshot(&mut stream, state)?;
+    let (manifest, contents) = receive_snapshot(stream, state)?;
     let pinned = super::Pinned::on(cpu);
-    let restored = restore::restore(&manifest, &contents, cpu);
+    let (stopped, kernel) = restore::restore(&manifest, &contents, cpu)?;
     drop(pinned);
-    let (stopped, kernel) = match restored {
-        Ok(both) => both,
-        Err(error) => {
-            channel::write_message(&mut stream, &ToPrimary::Refuse { reason: error.to_string() })?;
-            return Err(error.into());
-        }
-    };
+    ending::with_us(stopped.pid(), Bond::Traced)?;
+    Ok(Restored { proxy, stopped, kernel, lsn: manifest.lsn })
+}
+
+fn follow(
+    args: &Run,
+    state: &StateDir,
+    greeted: Greeted,
+    claim: Claim,
+    cpu: Option<usize>,
+    in_step: &AtomicBool,
+) -> Result<Exit> {
+    let Greeted { mut stream, hello, heartbeats, mut arbiter } = greeted;
+    let shared = Arc::new(Shared { epoch: AtomicU64::new(hello.epoch.0), ..Shared::default() });
+    let Restored { proxy, stopped, kernel, lsn } =
+        prepare(args, state, (&mut stream, &hello), claim.replica, &shared, cpu)
+            .inspect_err(|error| {
+                // A primary that is gone is why nothing came.
+                let _ = channel::write_message(&mut stream, &ToPrimary::Failed { reason: explain(error) });
+            })
+            .context("this backup cannot be brought into step")?;
     shared.server.store(stopped.pid(), Ordering::SeqCst);
     stream.set_read_timeout(None)?;
     stream.set_write_timeout(Some(Duration::from_millis(hello.settings.timeout_ms.max(100))))?;
@@ -235,7 +267,7 @@ fn follow(args: &Run, state: &StateDir, greeted: Greeted, claim: Claim, cpu: Opt
     let without = |rule: &str| args.faults.without.iter().any(|one| one == rule);
     let (events, incoming) = mpsc::channel();
     let (orders, ordered) = mpsc::channel();
-    let intake = Intake::new(manifest.lsn, stream.try_clone()?, proxy.clone()).keeping_on(without("stop"));
+    let intake = Intake::new(lsn, stream.try_clone()?, proxy.clone()).keeping_on(without("stop"));
     let intake = Arc::new(intake);
     let beside = Beside::start(heartbeats, None, hello.log_id, events.clone())?;
     let timing = Timing::new(
@@ -256,7 +288,8 @@ fn follow(args: &Run, state: &StateDir, greeted: Greeted, claim: Claim, cpu: Opt
         skip_drain: without("drain"),
     };
     let sharing = (Arc::clone(&shared), Arc::clone(&intake));
-    let _served = state.serve("backup", move || status(&sharing.0, &sharing.1))?;
+    state.serve("backup", move || status(&sharing.0, &sharing.1))?;
+    in_step.store(true, Ordering::SeqCst);
     intake.say(&ToPrimary::Restored);
     std::thread::Builder::new().name("pair".into()).spawn(move || {
         monitor::run(pair, &incoming, &mut *arbiter, &claim, &mut replica);
@@ -266,7 +299,7 @@ fn follow(args: &Run, state: &StateDir, greeted: Greeted, claim: Claim, cpu: Opt
 
     let advertise = args.advertise.or_else(|| proxy.as_ref().map(|p| p.local_ip()));
     let advertise = advertise.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
-    let driver = Driver::new(stopped, kernel, manifest.lsn);
+    let driver = Driver::new(stopped, kernel, lsn);
     let work = Work { shared, intake, proxy, events, ordered, replica: claim.replica, advertise };
     let _pinned = super::Pinned::on(cpu);
     work.run(driver)
@@ -284,14 +317,15 @@ fn connect_proxy(
             offsets.into_iter().for_each(|(conn, offset)| shared.retained.received(conn, offset));
         }
         Notice::Message(ToReplica::Superseded { epoch }) => {
-            eprintln!("ftrun: the proxy follows epoch {epoch}: another replica acts for the service");
-            std::process::exit(Exit::Superseded.code().into());
+            ending::now(
+                Exit::Superseded,
+                format_args!("the proxy follows epoch {epoch}: another replica acts for the service"),
+            );
         }
         Notice::Message(_) => {}
         Notice::Closed => {
             if !shared.ending.load(Ordering::SeqCst) {
-                eprintln!("ftrun: the proxy is gone, and with it all clients; the replica is ended");
-                std::process::exit(Exit::Failed.code().into());
+                ending::now(Exit::Failed, "the proxy is gone, and with it all clients; the backup is ended");
             }
         }
     })?;
@@ -384,7 +418,7 @@ impl Work {
         let living = live::go_live(point, self.proxy.as_deref(), &self.shared.retained, identity, clock)
             .context("the service is lost: this backup cannot go live")?;
         for loss in &living.report.losses {
-            eprintln!("ftrun: not carried over: {} {:?}: {}", loss.what, loss.numbers, loss.why);
+            say!("not carried over: {} {:?}: {}", loss.what, loss.numbers, loss.why);
         }
         self.shared.epoch.store(epoch.0, Ordering::SeqCst);
         self.shared.solo.store(true, Ordering::SeqCst);
@@ -398,18 +432,15 @@ impl Work {
         recorder.set_clock_offset(offset);
         recorder.hold(living.held);
         let ended = recorder.run(living.stopped, living.signal);
-        super::forward_signals(0);
+        super::forget_signals();
         self.shared.ending.store(true, Ordering::SeqCst);
         let status = match &ended {
             Ok(Ending::Ended(status)) => *status,
             Ok(Ending::Killed) => libc::SIGKILL,
-            Err(_) => i32::from(Exit::Failed.code()) << 8,
+            Err(error) => i32::from(Exit::of_recording(error).code()) << 8,
         };
         if let Some(proxy) = &self.proxy {
             proxy.send(&ToProxy::Exit { status })?;
-        }
-        if ended.is_err() {
-            super::kill_and_reap(pid);
         }
         ended?;
         Ok(Exit::Server(status))

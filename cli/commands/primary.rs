@@ -20,11 +20,13 @@ use tracer::launch::{self, Command};
 use tracer::monitor::{self, Beside, Replica};
 use tracer::pipeline::{Pipeline, Producer};
 use tracer::recorder::{Ending, Recorder};
+use tracer::say;
 use tracer::ship::{self, Channel, Link, Progress};
 use tracer::start::{self, Started};
 
 use super::embedded::{self, Embedded};
 use crate::args::Run;
+use crate::ending::{self, Bond};
 use crate::exit::Exit;
 use crate::state::StateDir;
 
@@ -60,7 +62,7 @@ impl Replica for Primary {
                 self.beside.send(self.log_id, epoch, Role::Primary);
             }
             Action::GoSolo => {
-                eprintln!("ftrun: the backup is lost; the server goes on unprotected in epoch {epoch}");
+                say!("the backup is lost; the server goes on unprotected in epoch {epoch}");
                 self.shared.epoch.store(epoch.0, Ordering::SeqCst);
                 self.shared.solo.store(true, Ordering::SeqCst);
                 self.shared.pipeline.discard();
@@ -69,7 +71,7 @@ impl Replica for Primary {
             Action::TellProxy => {
                 let hello = ToProxy::Hello { epoch, replica: self.replica, role: Role::Solo };
                 if let Err(error) = self.control.send(&hello) {
-                    eprintln!("ftrun: the proxy cannot be told of epoch {epoch}: {error}");
+                    say!("the proxy cannot be told of epoch {epoch}: {error}");
                 }
             }
             _ => {}
@@ -83,9 +85,7 @@ impl Replica for Primary {
                 let _ = self.done.send(());
             }
             reason => {
-                eprintln!("ftrun: this replica ends: {reason:?}");
-                // The server ends with its tracer.
-                std::process::exit(Exit::Superseded.code().into());
+                ending::now(super::exit_of(reason), format_args!("this replica ends: {reason}"));
             }
         }
     }
@@ -100,11 +100,9 @@ struct Place {
 }
 
 pub fn run(args: Run) -> Result<Exit> {
-    let Some(program) = args.server.first() else {
-        bail!("no server is named: ftrun [options] -- COMMAND [ARGUMENTS]");
-    };
+    let program = args.server.first().context("no server is named")?;
     launch::find_program(program)?;
-    super::catch_signals()?;
+    super::catch_signals(false)?;
     let mut state = StateDir::open(args.state_dir.as_deref())?;
     let is_embedded = args.peer.is_none() && args.control.is_none();
     if is_embedded {
@@ -117,7 +115,7 @@ pub fn run(args: Run) -> Result<Exit> {
             FileArbiter::create(&dir)?;
             format!("file:{}", dir.display()).parse()?
         }
-        None => bail!("with --peer the arbiter must be named: --arbiter file:DIR on storage that both replicas share"),
+        None => bail!("no arbiter is named"),
     };
     let mut arbiter = super::open_arbiter(&spec, &args.faults)?;
     let claim = Claim { replica: ReplicaId(super::random()), nonce: super::random() };
@@ -128,23 +126,13 @@ pub fn run(args: Run) -> Result<Exit> {
     let pinned = super::Pinned::on(cpu);
     let started = start::start(&command, epoch)?;
     drop(pinned);
-    let pid = started.stopped.pid();
-    let place = place(&args, &state, spec, is_embedded);
-    let outcome = place.and_then(|mut place| {
-        let outcome = pair_and_run(&args, &state, (started, cpu), &mut place, epoch, claim, arbiter);
-        if let Some(embedded) = place.embedded.take() {
-            match &outcome {
-                Ok(Exit::Superseded) => embedded.leave(),
-                Ok(_) => embedded.wait(),
-                Err(_) => embedded.kill(),
-            }
-        }
-        outcome
-    });
-    if outcome.is_err() {
-        super::kill_and_reap(pid);
+    ending::with_us(started.stopped.pid(), Bond::Traced)?;
+    let mut place = place(&args, &state, spec, is_embedded)?;
+    let exit = pair_and_run(&args, &state, (started, cpu), &mut place, epoch, claim, arbiter)?;
+    if let Some(embedded) = place.embedded.filter(|_| exit != Exit::Superseded) {
+        embedded.wait();
     }
-    outcome
+    Ok(exit)
 }
 
 fn place(args: &Run, state: &StateDir, arbiter: ArbiterSpec, is_embedded: bool) -> Result<Place> {
@@ -152,11 +140,7 @@ fn place(args: &Run, state: &StateDir, arbiter: ArbiterSpec, is_embedded: bool) 
         let embedded = embedded::start(args, state)?;
         return Ok(Place { peer: embedded.backup, control: embedded.control, arbiter, embedded: Some(embedded) });
     }
-    let (Some(peer), Some(control)) = (args.peer, args.control) else {
-        bail!(
-            "--peer (the backup) and --control (the proxy) belong together; without both, everything runs on this machine"
-        );
-    };
+    let (Some(peer), Some(control)) = (args.peer, args.control) else { bail!("--peer and --control belong together") };
     Ok(Place { peer, control, arbiter, embedded: None })
 }
 
@@ -181,14 +165,18 @@ fn pair_and_run(
     let control =
         ProxyControl::connect(place.control, epoch, claim.replica, Role::Primary, move |notice| match notice {
             Notice::Message(ToReplica::Superseded { epoch }) => {
-                eprintln!("ftrun: the proxy follows epoch {epoch}: another replica acts for the service");
-                std::process::exit(Exit::Superseded.code().into());
+                ending::now(
+                    Exit::Superseded,
+                    format_args!("the proxy follows epoch {epoch}: another replica acts for the service"),
+                );
             }
             Notice::Message(_) => {}
             Notice::Closed => {
                 if !ending.load(Ordering::SeqCst) {
-                    eprintln!("ftrun: the proxy is gone, and with it all clients; the server is ended");
-                    std::process::exit(Exit::Failed.code().into());
+                    ending::now(
+                        Exit::Failed,
+                        "the proxy is gone, and with it all clients; the server is ended: start the service again",
+                    );
                 }
             }
         })?;
@@ -239,7 +227,9 @@ fn pair_and_run(
         monitor::run(pair, &incoming, &mut *arbiter, &claim, &mut primary);
     })?;
     let (sharing, heard) = (Arc::clone(&shared), events.clone());
-    std::thread::Builder::new().name("acks".into()).spawn(move || ship::hear(reader, &sharing.progress, &heard))?;
+    std::thread::Builder::new().name("acks".into()).spawn(move || {
+        ship::hear(reader, &sharing.progress, &sharing.pipeline, super::monotonic_ns, &heard);
+    })?;
     let (sharing, shipped) = (Arc::clone(&shared), link);
     std::thread::Builder::new().name("shipper".into()).spawn(move || {
         if let Err(error) = ship::ship(&sharing.pipeline, &shipped, epoch, super::monotonic_ns, &sharing.lost) {
@@ -247,7 +237,7 @@ fn pair_and_run(
         }
     })?;
     let sharing = Arc::clone(&shared);
-    let _served = state.serve("primary", move || status(&sharing, pid))?;
+    state.serve("primary", move || status(&sharing, pid))?;
 
     let advertise = args.advertise.unwrap_or_else(|| control.local_ip());
     let mut aside = Aside { control: &control, advertise };
@@ -259,11 +249,15 @@ fn pair_and_run(
     let _pinned = super::Pinned::on(cpu);
     super::forward_signals(pid);
     let ended = recorder.run(stopped, 0);
-    super::forward_signals(0);
+    super::forget_signals();
+    if !matches!(ended, Ok(Ending::Ended(_))) {
+        // Another thread may have ended the server because this replica ends: then it is not for this one to say why.
+        ending::claim();
+    }
     let solo = || shared.solo.load(Ordering::SeqCst);
     match ended? {
         Ending::Killed if !solo() => {
-            eprintln!("ftrun: the server was killed; the backup takes over");
+            say!("the server was killed; the backup takes over");
             Ok(Exit::Superseded)
         }
         Ending::Killed => {
@@ -286,12 +280,14 @@ fn pair_and_run(
 
 fn status(shared: &Shared, pid: i32) -> serde_json::Value {
     let solo = shared.solo.load(Ordering::SeqCst);
-    let lsn = shared.pipeline.end().0;
-    let acked = shared.progress.received.load(Ordering::SeqCst);
+    // In this order: what is acknowledged never shows ahead of the log.
     let replayed = shared.progress.replayed.load(Ordering::SeqCst);
+    let acked = shared.progress.received.load(Ordering::SeqCst);
+    let lsn = shared.pipeline.end();
+    let lag = shared.progress.lag_ms(lsn, super::monotonic_ns());
     json!({
         "role": if solo { "solo" } else { "primary" },
         "ftrun_pid": std::process::id(), "server_pid": pid, "epoch": shared.epoch.load(Ordering::SeqCst),
-        "lsn": lsn, "acked_lsn": acked, "replayed_lsn": replayed, "lag_ms": serde_json::Value::Null,
+        "lsn": lsn.0, "acked_lsn": acked, "replayed_lsn": replayed, "lag_ms": if solo { 0 } else { lag },
     })
 }

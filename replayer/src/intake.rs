@@ -97,7 +97,7 @@ impl Intake {
                 }
             };
             if let Err(reason) = taken {
-                eprintln!("ftrun: the log cannot be followed: {reason}");
+                tracer::say!("the log cannot be followed: {reason}");
                 let _ = events.send(Event::Diverged);
                 return;
             }
@@ -138,7 +138,7 @@ impl Intake {
             && !progress.is_empty()
             && let Err(error) = proxy.send(&ToProxy::Release { progress })
         {
-            eprintln!("ftrun: output cannot be released: {error}");
+            tracer::say!("output cannot be released: {error}");
         }
         let ack = ToPrimary::Ack { received: state.received, replayed: state.replayed };
         // A primary that is gone is noticed by the reader.

@@ -81,7 +81,7 @@ fn announced<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 
 /// The program, under a name that says what it was made of: made elsewhere and renamed, so that tests in other
 /// processes may do the same at the same time.
-fn compiled(source: &Path, text: &str, flags: &str) -> PathBuf {
+pub(crate) fn compiled(source: &Path, text: &str, flags: &str) -> PathBuf {
     let mut made_of = DefaultHasher::new();
     (text, read(&sources().join("guest.h")), read(&sources().join("loopback.h"))).hash(&mut made_of);
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{:016x}", made_of.finish()));

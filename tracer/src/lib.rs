@@ -11,6 +11,7 @@ pub mod launch;
 pub mod monitor;
 pub mod pipeline;
 pub mod recorder;
+pub mod say;
 pub mod ship;
 pub mod signals;
 pub mod start;

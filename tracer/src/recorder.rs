@@ -3,17 +3,20 @@
 //! The recorder is the one thread that traces the server. It knows nothing of backups: records go into a [`Sink`], addresses are
 //! moved aside by an [`Outside`]. The kernel-state model is applied to each record, as it will be at the backup.
 
+mod fs;
+mod identity;
 mod memory;
 mod net;
 mod outside;
 mod signal;
+mod time;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::kernel::{Kernel, ModelError};
 use common::record::{Kind, Record, Segment, SegmentRole};
-use common::syscall::{self, Class, Direction, Fault, Gathered, Length, Memory, Shape, nr};
+use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
 use thiserror::Error;
 
 pub use self::outside::Outside;
@@ -290,7 +293,7 @@ impl<'a> Recorder<'a> {
         }
         let before = match resumed {
             Some(original) => original.before,
-            None => times_left(flow.shape, &flow.call.args, &stopped),
+            None => time::times_left(flow.shape, &flow.call.args, &stopped),
         };
         let stopped = match self.run_call(stopped, &regs, &flow)? {
             Ran::Returned(stopped) => stopped,
@@ -336,7 +339,7 @@ impl<'a> Recorder<'a> {
     fn warn(&mut self, refusal: &syscall::Refusal) -> i32 {
         let text = refusal.to_string();
         if self.refused.insert(text.clone()) {
-            eprintln!("ftrun: {text}");
+            crate::say!("{text}");
         }
         refusal.errno
     }
@@ -349,13 +352,6 @@ impl<'a> Recorder<'a> {
         record.args = call.args.to_vec();
         self.append(&record, "a refused call")?;
         Ok(Next::Go(stopped, 0))
-    }
-
-    fn answer(&self, call: &Call, errno: i32) -> i64 {
-        match u16::try_from(call.number) {
-            Ok(nr::GETPID | nr::GETTID) => self.kernel.identity().pid.into(),
-            _ => -i64::from(errno),
-        }
     }
 
     /// Records a call that ftrun has answered; the process goes on with that answer.
@@ -452,14 +448,11 @@ impl Recorder<'_> {
                 Ok(())
             }
             nr::INOTIFY_ADD_WATCH if result >= 0 => {
-                let given = flow.gathered.inputs.first().map(|s| s.bytes.clone()).unwrap_or_default();
-                let full = self.kernel.identity().cwd.as_path().join(path_from(&given));
-                flow.extra.push(meta(SegmentRole::Path, path_bytes(&full)));
+                self.watched_path(flow);
                 Ok(())
             }
             nr::SETITIMER | nr::ALARM | nr::TIMERFD_SETTIME if result >= 0 => {
-                let now = self.monotonic_now();
-                flow.extra.push(meta(SegmentRole::Clock, now.to_le_bytes().to_vec()));
+                self.note_time(flow);
                 Ok(())
             }
             nr::CLOCK_GETTIME if result == 0 => self.shift_clock(stopped, flow),
@@ -472,71 +465,6 @@ impl Recorder<'_> {
         }
     }
 
-    fn path_of(&self, pid: i32, link: &str, flow: &mut InCall) {
-        if let Ok(path) = std::fs::read_link(format!("/proc/{pid}/{link}")) {
-            flow.extra.push(meta(SegmentRole::Path, path_bytes(&path)));
-        }
-    }
-
-    fn monotonic_now(&self) -> u64 {
-        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-            .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
-        now.wrapping_add_signed(self.clock_offset)
-    }
-
-    /// Monotonic clocks of another machine go on where the primary's stopped.
-    fn shift_clock(&self, stopped: &Stopped, flow: &InCall) -> Result<(), RecordingError> {
-        if self.clock_offset == 0 || !is_monotonic(flow.call.args[0] as i32) {
-            return Ok(());
-        }
-        let address = flow.call.args[1];
-        let raw = stopped.bytes(address, 16).map_err(Self::fault(flow.shape))?;
-        Ok(stopped.write(address, &shifted(&raw, self.clock_offset))?)
-    }
-
-    /// A deadline on the server's monotonic clock, as one of this machine's.
-    fn real_deadline(
-        &self,
-        stopped: &Stopped,
-        regs: &Registers,
-        flow: &InCall,
-    ) -> Result<Option<Registers>, RecordingError> {
-        let absolute = flow.call.args[1] & 1 != 0;
-        let clock = match flow.shape.number {
-            nr::CLOCK_NANOSLEEP => flow.call.args[0] as i32,
-            _ => libc::CLOCK_MONOTONIC,
-        };
-        let Some(input) = flow.gathered.inputs.iter().find(|s| s.arg == 2) else { return Ok(None) };
-        if self.clock_offset == 0 || !absolute || !is_monotonic(clock) {
-            return Ok(None);
-        }
-        let mut value = input.bytes.clone();
-        let at = value.len() - 16;
-        if value[at..].iter().any(|&b| b != 0) {
-            let moved = shifted(&value[at..], -self.clock_offset);
-            value[at..].copy_from_slice(&moved);
-        }
-        stopped.write(inject::SCRATCH, &value)?;
-        let mut regs = *regs;
-        regs.rdx = inject::SCRATCH;
-        Ok(Some(regs))
-    }
-
-    /// The server knows itself by the pid that it had on the first primary.
-    fn real_target(&self, stopped: &Stopped, regs: &Registers) -> Option<Registers> {
-        let (seen, real) = (self.kernel.identity().pid as u64, stopped.pid() as u64);
-        if seen == real {
-            return None;
-        }
-        let mut changed = *regs;
-        let translate = |value: u64| if value & 0xffff_ffff == seen { real } else { value };
-        changed.rdi = translate(regs.rdi);
-        if [nr::TGKILL, nr::RT_TGSIGQUEUEINFO].iter().any(|&number| regs.orig_rax == u64::from(number)) {
-            changed.rsi = translate(regs.rsi);
-        }
-        Some(changed)
-    }
-
     /// After a call that ran with changed registers: what it left in the scratch area.
     fn after_changed(&mut self, stopped: &Stopped, flow: &mut InCall, result: i64) -> Result<i64, RecordingError> {
         let result =
@@ -546,45 +474,8 @@ impl Recorder<'_> {
     }
 }
 
-/// What stands where a call writes the time left when it is interrupted.
-fn times_left(shape: &Shape, args: &[u64; 6], memory: &dyn Memory) -> Vec<(u64, Vec<u8>)> {
-    let pointers = shape.pointers.iter().filter(|p| p.direction == Direction::OutAlways);
-    pointers
-        .filter_map(|pointer| {
-            let address = args[usize::from(pointer.arg)];
-            let Length::Fixed(length) = pointer.length else { return None };
-            Some((address, memory.bytes(address, length as usize).ok()?))
-        })
-        .collect()
-}
-
-fn is_monotonic(clock: i32) -> bool {
-    matches!(
-        clock,
-        libc::CLOCK_MONOTONIC | libc::CLOCK_MONOTONIC_RAW | libc::CLOCK_MONOTONIC_COARSE | libc::CLOCK_BOOTTIME
-    )
-}
-
-/// A struct timespec, `nanoseconds` later, not before 0.
-fn shifted(raw: &[u8], nanoseconds: i64) -> Vec<u8> {
-    let word = |at: usize| raw.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, i64::from_le_bytes);
-    let total = (i128::from(word(0)) * 1_000_000_000 + i128::from(word(8)) + i128::from(nanoseconds)).max(1);
-    let (seconds, rest) = ((total / 1_000_000_000) as i64, (total % 1_000_000_000) as i64);
-    [seconds.to_le_bytes(), rest.to_le_bytes()].concat()
-}
-
 pub(crate) fn meta(role: SegmentRole, bytes: Vec<u8>) -> Segment {
     Segment { address: 0, role, arg: 0, bytes }
-}
-
-fn path_bytes(path: &std::path::Path) -> Vec<u8> {
-    use std::os::unix::ffi::OsStrExt;
-    path.as_os_str().as_bytes().to_vec()
-}
-
-fn path_from(bytes: &[u8]) -> &std::path::Path {
-    use std::os::unix::ffi::OsStrExt;
-    std::path::Path::new(std::ffi::OsStr::from_bytes(bytes))
 }
 
 fn unexpected(found: Event) -> TraceeError {

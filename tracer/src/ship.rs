@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
-use common::ids::Epoch;
+use common::ids::{Epoch, Lsn};
 use common::log::frame::{self, FrameError};
 use common::pair::channel::{self, ChannelError};
 use common::pair::message::{Hello, ToBackup, ToPrimary};
@@ -16,6 +16,8 @@ use thiserror::Error;
 
 use crate::pipeline::Pipeline;
 
+/// How long records may wait that no client waits for.
+pub const PATIENCE_OF_INPUT: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A backup may take longer to read a large snapshot and to restore it.
 const RESTORE_PATIENCE: Duration = Duration::from_secs(120);
@@ -24,7 +26,9 @@ const RESTORE_PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Debug, Error)]
 pub enum SyncError {
     /// It cannot be reached.
-    #[error("the backup at {address} cannot be reached: {error}")]
+    #[error(
+        "the backup at {address} cannot be reached: {error}; start it first, with ftrun --backup --listen {address}"
+    )]
     Connect {
         /// Where.
         address: SocketAddr,
@@ -34,8 +38,11 @@ pub enum SyncError {
     /// It does not want to.
     #[error("the backup refuses: {0}")]
     Refused(String),
+    /// It cannot be brought into step.
+    #[error("the backup failed: {0}")]
+    Failed(String),
     /// The channel failed.
-    #[error("the backup: {0}")]
+    #[error("the backup was lost before it was in step: {0}; it says why itself")]
     Channel(#[from] ChannelError),
     /// It says something else.
     #[error("the backup: expected {expected}, found {found}")]
@@ -51,6 +58,17 @@ pub enum SyncError {
     /// A content is not there.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl SyncError {
+    /// For an answer other than the expected one.
+    fn other(expected: &'static str, found: ToPrimary) -> Self {
+        match found {
+            ToPrimary::Refuse { reason } => Self::Refused(reason),
+            ToPrimary::Failed { reason } => Self::Failed(reason),
+            other => Self::Unexpected { expected, found: format!("{other:?}") },
+        }
+    }
 }
 
 /// A channel to a backup that accepted.
@@ -79,8 +97,7 @@ impl Channel {
                 let heartbeats = SocketAddr::new(address.ip(), heartbeat_port);
                 Ok(Self { stream, heartbeats })
             }
-            ToPrimary::Refuse { reason } => Err(SyncError::Refused(reason)),
-            other => Err(SyncError::Unexpected { expected: "Accept", found: format!("{other:?}") }),
+            other => Err(SyncError::other("Accept", other)),
         }
     }
 
@@ -99,23 +116,25 @@ impl Channel {
         channel::write_message(stream, &ToBackup::Manifest(manifest.encode()?))?;
         let wanted = match channel::read_from_backup(stream)? {
             ToPrimary::Want { hashes } => hashes,
-            ToPrimary::Refuse { reason } => return Err(SyncError::Refused(reason)),
-            other => return Err(SyncError::Unexpected { expected: "Want", found: format!("{other:?}") }),
+            other => return Err(SyncError::other("Want", other)),
         };
         for hash in wanted {
             let bytes = contents
                 .get(&hash)?
                 .ok_or(SyncError::Unexpected { expected: "the name of a content", found: hash.to_string() })?;
-            channel::write_message(stream, &ToBackup::Chunk { hash, bytes })?;
+            if let Err(error) = channel::write_message(stream, &ToBackup::Chunk { hash, bytes }) {
+                // What it said before it closed the channel is why.
+                return Err(channel::read_from_backup(stream)
+                    .map_or_else(|_| error.into(), |said| SyncError::other("Restored", said)));
+            }
         }
         started();
         channel::write_message(stream, &ToBackup::Start)?;
         loop {
             match channel::read_from_backup(stream)? {
                 ToPrimary::Restored => break,
-                ToPrimary::Refuse { reason } => return Err(SyncError::Refused(reason)),
                 ToPrimary::Heartbeat => {}
-                other => return Err(SyncError::Unexpected { expected: "Restored", found: format!("{other:?}") }),
+                other => return Err(SyncError::other("Restored", other)),
             }
         }
         stream.set_read_timeout(None).map_err(ChannelError::from)?;
@@ -139,6 +158,19 @@ pub struct Progress {
     pub received: AtomicU64,
     /// It has executed the log up to here.
     pub replayed: AtomicU64,
+    /// When it had last executed all that there was, on the clock that [`hear`] is given, in nanoseconds.
+    caught_up: AtomicU64,
+}
+
+impl Progress {
+    /// For how long it has been behind a log that ends at `end`, in milliseconds.
+    #[must_use]
+    pub fn lag_ms(&self, end: Lsn, now: u64) -> u64 {
+        if self.replayed.load(Ordering::SeqCst) >= end.0 {
+            return 0;
+        }
+        now.saturating_sub(self.caught_up.load(Ordering::SeqCst)) / 1_000_000
+    }
 }
 
 /// The sending half of the channel.
@@ -188,7 +220,7 @@ pub fn ship(
     lost: &AtomicBool,
 ) -> Result<(), FrameError> {
     loop {
-        let Some(batch) = pipeline.take(Duration::from_secs(3600)) else { continue };
+        let Some(batch) = pipeline.take(PATIENCE_OF_INPUT) else { continue };
         if batch.bytes.is_empty() {
             return Ok(());
         }
@@ -205,15 +237,24 @@ pub fn ship(
 }
 
 /// Hears the backup until the channel ends. For a thread of its own.
-pub fn hear(mut stream: TcpStream, progress: &Progress, events: &Sender<Event>) {
+pub fn hear(
+    mut stream: TcpStream,
+    progress: &Progress,
+    pipeline: &Pipeline,
+    clock: fn() -> u64,
+    events: &Sender<Event>,
+) {
     let event = loop {
         match channel::read_from_backup(&mut stream) {
             Ok(ToPrimary::Ack { received, replayed }) => {
                 progress.received.fetch_max(received.0, Ordering::SeqCst);
                 progress.replayed.fetch_max(replayed.0, Ordering::SeqCst);
+                if replayed >= pipeline.end() {
+                    progress.caught_up.store(clock(), Ordering::SeqCst);
+                }
             }
             Ok(ToPrimary::Diverged { lsn, report }) => {
-                eprintln!("ftrun: the backup diverged at LSN {lsn} and ends:\n{report}");
+                crate::say!("the backup diverged at LSN {lsn} and ends:\n{report}");
                 break Event::PeerEnded;
             }
             Ok(ToPrimary::Ended { .. }) => break Event::PeerEnded,

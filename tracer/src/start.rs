@@ -43,6 +43,7 @@ pub struct Started {
 /// When it cannot be started or looked at.
 pub fn start(command: &Command, epoch: Epoch) -> Result<Started, StartError> {
     let stopped = launch::launch(command)?;
+    let provisional = launch::provisional(&stopped)?;
     let kernel = capture::initial_model(&stopped, epoch)?;
     let mut patch = Record::new(Kind::Patch, 0, 0);
     for mapping in launch::maps(stopped.pid())? {
@@ -53,5 +54,6 @@ pub fn start(command: &Command, epoch: Epoch) -> Result<Started, StartError> {
     }
     let mut sites = Sites::default();
     sites.add(patch.segments.iter().map(|s| s.address));
+    provisional.keep();
     Ok(Started { stopped, kernel, patch, sites })
 }

@@ -6,4 +6,4 @@ pub mod process;
 pub mod ptrace;
 pub mod spawn;
 
-pub use process::{default_action, inherited_listener};
+pub use process::{default_action, inherited};

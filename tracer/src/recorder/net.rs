@@ -154,7 +154,7 @@ impl Recorder<'_> {
             let listener = Listener { id: known.bound.id, asked: known.bound.asked, real };
             if let Err(errno) = outside.listen(listener, flow.call.args[1] as i32) {
                 // The address was reserved at bind, so that this is the proxy's failure and not the server's.
-                eprintln!("ftrun: the proxy cannot listen on {}: errno {errno}", listener.asked);
+                crate::say!("the proxy cannot listen on {}: errno {errno}", listener.asked);
             }
         }
     }
