@@ -13,7 +13,7 @@ use common::orders::{Role, ToProxy, ToReplica};
 use common::pair::channel::{self, FromPrimary};
 use common::pair::message::{Hello, ToBackup, ToPrimary};
 use common::pair::state::{Action, Event, Faults as PairFaults, Pair, Reason, Timing};
-use common::record::{Kind, Record};
+use common::record::Kind;
 use common::snapshot::{ContentStore, FileStore, Manifest};
 use replayer::driver::{Driver, Outputs, ReplayError};
 use replayer::intake::Intake;
@@ -21,10 +21,11 @@ use replayer::live::{self, Identity};
 use replayer::restore;
 use replayer::retained::Retained;
 use serde_json::json;
-use tracer::control::{Aside, Notice, ProxyControl};
+use tracer::control::{Notice, ProxyControl};
 use tracer::monitor::{self, Beside, Replica};
-use tracer::recorder::{Ending, Recorder, Sink, SinkError};
+use tracer::recorder::{Ending, FileAreas};
 
+use super::live::Survivor;
 use crate::args::Run;
 use crate::exit::Exit;
 use crate::state::StateDir;
@@ -109,15 +110,6 @@ impl Outputs for Keep<'_> {
     }
 
     fn inherited(&mut self, _: i32, _: &[u8]) {}
-}
-
-/// A replica that acts alone keeps no log.
-struct NoLog;
-
-impl Sink for NoLog {
-    fn append(&mut self, _: &Record) -> Result<(), SinkError> {
-        Ok(())
-    }
 }
 
 /// A primary that was accepted.
@@ -266,7 +258,7 @@ fn follow(args: &Run, state: &StateDir, greeted: Greeted, claim: Claim, cpu: Opt
 
     let advertise = args.advertise.or_else(|| proxy.as_ref().map(|p| p.local_ip()));
     let advertise = advertise.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
-    let driver = Driver::new(stopped, kernel, manifest.lsn);
+    let driver = Driver::new(stopped, kernel, FileAreas::in_snapshot(&manifest.memory), manifest.lsn);
     let work = Work { shared, intake, proxy, events, ordered, replica: claim.replica, advertise };
     let _pinned = super::Pinned::on(cpu);
     work.run(driver)
@@ -377,28 +369,19 @@ impl Work {
 
     fn live(self, driver: Driver, epoch: Epoch) -> Result<Exit> {
         let point = driver.into_point()?.context("the replica is dead although its server has not ended")?;
-        let pid = point.stopped.pid();
-        let clock = super::clock_to_go_on(self.intake.primary_clock(), point.kernel.monotonic_ns());
-        let offset = clock.wrapping_sub(super::monotonic_ns()) as i64;
-        let identity = Identity { epoch, replica: self.replica, advertise: self.advertise };
-        let living = live::go_live(point, self.proxy.as_deref(), &self.shared.retained, identity, clock)
-            .context("the service is lost: this backup cannot go live")?;
-        for loss in &living.report.losses {
-            eprintln!("ftrun: not carried over: {} {:?}: {}", loss.what, loss.numbers, loss.why);
-        }
-        self.shared.epoch.store(epoch.0, Ordering::SeqCst);
-        self.shared.solo.store(true, Ordering::SeqCst);
-        self.events.send(Event::WentLive)?;
-        super::forward_signals(pid);
-        let mut sink = NoLog;
-        let mut aside = self.proxy.as_deref().map(|control| Aside { control, advertise: self.advertise });
-        let outside = aside.as_mut().map(|aside| aside as &mut dyn tracer::recorder::Outside);
-        let mut recorder = Recorder::new(living.kernel, &mut sink, outside, living.sites);
-        recorder.follow_epoch(&self.shared.epoch);
-        recorder.set_clock_offset(offset);
-        recorder.hold(living.held);
-        let ended = recorder.run(living.stopped, living.signal);
-        super::forward_signals(0);
+        let survivor = Survivor {
+            proxy: self.proxy.as_deref(),
+            retained: &self.shared.retained,
+            epoch,
+            replica: self.replica,
+            advertise: self.advertise,
+            primary_clock: self.intake.primary_clock(),
+        };
+        let ended = survivor.serve(point, &self.shared.epoch, || {
+            self.shared.epoch.store(epoch.0, Ordering::SeqCst);
+            self.shared.solo.store(true, Ordering::SeqCst);
+            Ok(self.events.send(Event::WentLive)?)
+        });
         self.shared.ending.store(true, Ordering::SeqCst);
         let status = match &ended {
             Ok(Ending::Ended(status)) => *status,
@@ -407,9 +390,6 @@ impl Work {
         };
         if let Some(proxy) = &self.proxy {
             proxy.send(&ToProxy::Exit { status })?;
-        }
-        if ended.is_err() {
-            super::kill_and_reap(pid);
         }
         ended?;
         Ok(Exit::Server(status))

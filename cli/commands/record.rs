@@ -29,6 +29,7 @@ pub fn run(args: Record) -> Result<Exit> {
     let mut contents = MemoryStore::default();
     let about = About { log_id: super::random(), lsn: Lsn(0), command: args.server };
     let (stopped, manifest) = capture::capture(started.stopped, &started.kernel, about, &mut contents)?;
+    let (patch, sites) = start::patch(&stopped)?;
     drop(pinned);
     let writer = Writer::create(&args.output, &manifest, &contents, SEGMENT_LEN)
         .with_context(|| format!("the recording cannot be written to {}", args.output.display()));
@@ -47,11 +48,11 @@ pub fn run(args: Record) -> Result<Exit> {
         super::forward_signals(stopped.pid());
         let pid = stopped.pid();
         let mut producer = Producer(&pipeline);
-        let mut recorder = Recorder::new(started.kernel, &mut producer, None, started.sites);
+        let mut recorder = Recorder::new(started.kernel, &mut producer, None, sites);
         let ending = recorder
             .learn_file_areas(pid)
             .map_err(anyhow::Error::from)
-            .and_then(|()| Ok(recorder.note(&started.patch)?))
+            .and_then(|()| Ok(recorder.note(&patch)?))
             .and_then(|()| Ok(recorder.run(stopped, 0)?));
         if ending.is_err() {
             super::kill_and_reap(pid);

@@ -20,6 +20,7 @@ impl Driver {
     ) -> Result<Stopped, ReplayError> {
         let mut changed = *regs;
         let result = record.result as u64;
+        self.file_areas.follow(record);
         match record.number {
             nr::MMAP => {
                 // A mapped file is plain memory here: its content comes with the record.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use common::record::{Segment, SegmentRole};
+use common::record::{Record, Segment, SegmentRole};
+use common::snapshot::Area;
 use common::syscall::{Memory, nr};
 
 use super::{InCall, Recorder, RecordingError};
@@ -15,10 +16,48 @@ const PAGE: u64 = 4096;
 const CHUNK: u64 = 64 << 10;
 
 /// Where files are mapped: after MADV_DONTNEED such memory holds the file again, not zeros.
-#[derive(Debug, Default)]
-pub(super) struct FileAreas(BTreeMap<u64, u64>);
+#[derive(Debug, Default, Clone)]
+pub struct FileAreas(BTreeMap<u64, u64>);
 
 impl FileAreas {
+    /// Those of a snapshot.
+    #[must_use]
+    pub fn in_snapshot(areas: &[Area]) -> Self {
+        Self(areas.iter().filter(|area| area.name.starts_with('/')).map(|area| (area.start, area.end)).collect())
+    }
+
+    /// Follows a memory call of the log that succeeded.
+    pub fn follow(&mut self, record: &Record) {
+        let whole = |start: u64, len: u64| (start, start.saturating_add(len.next_multiple_of(PAGE)));
+        let [start, len, third, flags] = [record.arg(0), record.arg(1), record.arg(2), record.arg(3)];
+        match record.number {
+            nr::MMAP => {
+                let (start, end) = whole(record.result as u64, len);
+                if flags & libc::MAP_ANONYMOUS as u64 == 0 {
+                    self.insert(start, end);
+                } else {
+                    self.remove(start, end);
+                }
+            }
+            nr::MUNMAP => {
+                let (start, end) = whole(start, len);
+                self.remove(start, end);
+            }
+            nr::MREMAP => {
+                let (old_start, old_end) = whole(start, len);
+                let (start, end) = whole(record.result as u64, third);
+                let moved = self.overlaps(old_start, old_end);
+                self.remove(old_start, old_end);
+                if moved {
+                    self.insert(start, end);
+                } else {
+                    self.remove(start, end);
+                }
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn of(pid: i32) -> Result<Self, LaunchError> {
         let files = launch::maps(pid)?.into_iter().filter(|m| m.name.starts_with('/'));
         Ok(Self(files.map(|m| (m.start, m.end)).collect()))
@@ -79,6 +118,14 @@ pub(super) fn maps_code(call: &Call, result: i64) -> Option<(u64, u64)> {
 }
 
 impl Recorder<'_> {
+    /// The refused call, if it would let go of memory that is to hold a file's content again: the file is not mapped here.
+    pub(super) fn discards_a_copy(&self, call: &Call) -> Option<String> {
+        let [start, len, advice, ..] = call.args;
+        let discards = call.number == u64::from(nr::MADVISE) && advice == libc::MADV_DONTNEED as u64;
+        let hit = discards && self.copied_areas.overlaps(start, start.saturating_add(len));
+        hit.then(|| "madvise(MADV_DONTNEED) of a file that was mapped before the failover".to_owned())
+    }
+
     pub(super) fn after_memory(
         &mut self,
         stopped: &Stopped,
@@ -94,6 +141,7 @@ impl Recorder<'_> {
             nr::MMAP => {
                 let (start, end) = whole(result as u64, len);
                 self.sites.unmapped(start, end - start);
+                self.copied_areas.remove(start, end);
                 if flags & libc::MAP_ANONYMOUS as u64 == 0 {
                     self.file_areas.insert(start, end);
                     content(stopped, start, end, &mut flow.extra);
@@ -104,11 +152,18 @@ impl Recorder<'_> {
             nr::MUNMAP => {
                 let (start, end) = whole(start, len);
                 self.sites.unmapped(start, end - start);
+                self.copied_areas.remove(start, end);
                 self.file_areas.remove(start, end);
             }
             nr::MREMAP => {
                 let (old_start, old_end) = whole(start, len);
                 let (start, end) = whole(result as u64, third);
+                let copied = self.copied_areas.overlaps(old_start, old_end);
+                self.copied_areas.remove(old_start, old_end);
+                self.copied_areas.remove(start, end);
+                if copied {
+                    self.copied_areas.insert(start, end);
+                }
                 if self.file_areas.overlaps(old_start, old_end) {
                     content(stopped, start, end, &mut flow.extra);
                     self.file_areas.remove(old_start, old_end);
