@@ -74,12 +74,12 @@ impl Drop for Pinned {
     }
 }
 
-/// A number that nobody else chooses.
+/// A number that nobody else chooses: names of logs, replicas and claims.
 fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    // RandomState is seeded by the system for every process.
+    // RandomState is seeded by the system for every process, and again for every use.
     let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
-    hasher.write_u128(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos()));
+    hasher.write_u64(monotonic_ns());
     hasher.write_u32(std::process::id());
     hasher.finish()
 }

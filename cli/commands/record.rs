@@ -1,7 +1,5 @@
 //! `ftrun record`: a program and its log, without backup and proxy.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use common::ids::{Epoch, Lsn};
 use common::log::directory::Writer;
@@ -11,7 +9,7 @@ use tracer::capture::{self, About};
 use tracer::launch::Command;
 use tracer::pipeline::{Pipeline, Producer};
 use tracer::recorder::{Ending, Recorder};
-use tracer::start;
+use tracer::{ship, start};
 
 use crate::args::Record;
 use crate::exit::Exit;
@@ -71,7 +69,7 @@ pub fn run(args: Record) -> Result<Exit> {
 /// Writes the log as it grows.
 fn ship(pipeline: &Pipeline, mut writer: Writer) -> Result<()> {
     loop {
-        let Some(batch) = pipeline.take(Duration::from_secs(3600)) else { continue };
+        let Some(batch) = pipeline.take(ship::PATIENCE_OF_INPUT) else { continue };
         if batch.bytes.is_empty() {
             return Ok(());
         }

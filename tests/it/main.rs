@@ -4,5 +4,7 @@ mod child;
 mod conformance;
 mod forged_log;
 mod guest;
+mod recording;
 mod servers;
+mod signals;
 mod support;

@@ -14,8 +14,11 @@ use crate::record::{Segment, SegmentRole};
 const MAX_STRING: usize = 4096;
 /// Bound on a logged input: nothing that is logged is longer.
 const MAX_INPUT: usize = 1 << 16;
+const PAGE: u64 = 4096;
 const MSGHDR: usize = 56;
 const MMSGHDR: usize = 64;
+/// struct cmsghdr: length (8), level (4), type (4).
+const CMSGHDR: usize = 16;
 /// UIO_MAXIOV.
 const MAX_IOVEC: usize = 1024;
 
@@ -117,6 +120,7 @@ fn input_length(pointer: &Pointer, args: &[u64; 6]) -> usize {
     let length = match pointer.length {
         Length::Fixed(length) => length as usize,
         Length::Arg(arg, scale) => (args[usize::from(arg)] & 0xffff_ffff) as usize * scale as usize,
+        Length::Pages(arg) => usize::try_from(args[usize::from(arg)].div_ceil(PAGE)).unwrap_or(MAX_INPUT),
         Length::FdSet => ((args[0] & 0xffff_ffff) as i32).clamp(0, 1 << 16) as usize,
         _ => 0,
     };
@@ -200,11 +204,28 @@ impl Gathered {
         digest.digest()
     }
 
-    /// The control data of a message that a call sends, if any: what SCM_RIGHTS would hide in.
+    /// Whether a message that a call sends carries descriptors (SCM_RIGHTS in its control data, cmsg(3)).
     #[must_use]
-    pub fn sends_control(&self) -> bool {
-        self.header.chunks(MMSGHDR).any(|one| one.len() >= MSGHDR && u64_at(one, 32) != 0 && u64_at(one, 40) != 0)
+    pub fn sends_descriptors(&self, memory: &dyn Memory) -> bool {
+        self.header.chunks(MMSGHDR).filter(|one| one.len() >= MSGHDR).any(|one| {
+            let length = usize::try_from(u64_at(one, 40)).unwrap_or(usize::MAX).min(MAX_INPUT);
+            let control = memory.bytes(u64_at(one, 32), length).unwrap_or_default();
+            control_messages(&control).any(|kind| kind == (libc::SOL_SOCKET, libc::SCM_RIGHTS))
+        })
     }
+}
+
+/// Level and type of each message in control data.
+fn control_messages(mut control: &[u8]) -> impl Iterator<Item = (i32, i32)> {
+    std::iter::from_fn(move || {
+        let here = control.get(..CMSGHDR)?;
+        let length = usize::try_from(u64_at(here, 0)).unwrap_or(usize::MAX);
+        if length < CMSGHDR {
+            return None;
+        }
+        control = control.get(length.checked_next_multiple_of(8).unwrap_or(usize::MAX)..).unwrap_or_default();
+        Some((u32_at(here, 8) as i32, u32_at(here, 12) as i32))
+    })
 }
 
 /// Digest input of a finished call, for symmetry with [`at_entry`]: gathers bulk output and gives the check.
@@ -275,6 +296,9 @@ pub fn outputs(
     result: i64,
     memory: &dyn Memory,
 ) -> Result<Vec<Segment>, Fault> {
+    if result == -i64::from(libc::EFAULT) {
+        return Ok(partial(gathered, shape, args, memory));
+    }
     let mut out = Vec::new();
     let mut push = |arg: u8, address: u64, length: usize| -> Result<(), Fault> {
         if length > 0 && address != 0 {
@@ -287,8 +311,7 @@ pub fn outputs(
         let (arg, address) = (pointer.arg, args[usize::from(pointer.arg)]);
         let writes = match pointer.direction {
             Direction::Out => result >= 0,
-            // With a bad pointer the call has failed and written nothing.
-            Direction::OutAlways | Direction::InOut => result != -i64::from(libc::EFAULT),
+            Direction::OutAlways | Direction::InOut => true,
             Direction::Bulk => pointer.length == Length::Mmsghdr && result > 0,
             Direction::In | Direction::Digest => false,
         };
@@ -296,7 +319,9 @@ pub fn outputs(
             continue;
         }
         match pointer.length {
-            Length::Fixed(_) | Length::Arg(..) | Length::FdSet => push(arg, address, input_length(pointer, args))?,
+            Length::Fixed(_) | Length::Arg(..) | Length::Pages(_) | Length::FdSet => {
+                push(arg, address, input_length(pointer, args))?
+            }
             Length::Result(scale) => {
                 let mut length = positive(result) * scale as usize;
                 if shape.number == nr::RECVFROM {
@@ -335,6 +360,54 @@ pub fn outputs(
         }
     }
     Ok(out)
+}
+
+/// What a call may have written before it met memory that is not there: each buffer up to that point.
+fn partial(gathered: &Gathered, shape: &Shape, args: &[u64; 6], memory: &dyn Memory) -> Vec<Segment> {
+    let mut out = Vec::new();
+    for pointer in shape.pointers {
+        if matches!(pointer.direction, Direction::In | Direction::Digest | Direction::Bulk) {
+            continue;
+        }
+        let address = args[usize::from(pointer.arg)];
+        let buffers = match pointer.length {
+            Length::Fixed(_) | Length::Arg(..) | Length::Pages(_) | Length::FdSet => {
+                vec![(address, input_length(pointer, args))]
+            }
+            Length::Result(scale) => {
+                // The kernel's int or size_t, one argument behind the buffer.
+                let arg = if shape.number == nr::GETGROUPS { 0 } else { usize::from(pointer.arg) + 1 };
+                let count = usize::try_from(args.get(arg).copied().unwrap_or(0)).unwrap_or(usize::MAX);
+                vec![(address, count.saturating_mul(scale as usize))]
+            }
+            Length::ValueResult(_) => vec![(address, gathered.capacity)],
+            Length::Iovec(count) => iovecs(memory, address, args[usize::from(count)]).unwrap_or_default(),
+            Length::Msghdr | Length::Mmsghdr => {
+                let (list, count) = (u64_at(&gathered.header, 16), u64_at(&gathered.header, 24));
+                iovecs(memory, list, count).unwrap_or_default()
+            }
+            Length::CString | Length::SigsetPair => Vec::new(),
+        };
+        for (address, length) in buffers {
+            let bytes = readable(memory, address, length);
+            if !bytes.is_empty() {
+                out.push(Segment { address, role: SegmentRole::Out, arg: pointer.arg.into(), bytes });
+            }
+        }
+    }
+    out
+}
+
+/// The bytes from `address` on, `length` or as many as can be read.
+fn readable(memory: &dyn Memory, address: u64, length: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    while out.len() < length {
+        let Some(at) = address.checked_add(out.len() as u64) else { break };
+        let until_page_end = (PAGE - at % PAGE) as usize;
+        let Ok(bytes) = memory.bytes(at, until_page_end.min(length - out.len())) else { break };
+        out.extend(bytes);
+    }
+    out
 }
 
 /// One received message: data, name, control, and the lengths and flags in its header.

@@ -114,8 +114,10 @@ pub fn check_flags(shape: &Shape, args: &[u64; 6]) -> Result<(), Refusal> {
             if int(3) & !known != 0 {
                 return refuse("flag", (int(3) & !known) as u64, libc::EINVAL);
             }
+            if args[1] == 0 {
+                return refuse("old size", 0, libc::EINVAL);
+            }
         }
-        nr::FALLOCATE | nr::RENAMEAT2 | nr::STATX => {}
         _ => {}
     }
     Ok(())
@@ -177,6 +179,7 @@ static ALL: &[(u16, Operations)] = &[
         (libc::PR_SET_DUMPABLE as u64, shape(nr::PRCTL, "prctl(PR_SET_DUMPABLE)", 5, Answer(0), &[])),
         (libc::PR_GET_DUMPABLE as u64, prctl("prctl(PR_GET_DUMPABLE)", &[])),
         (libc::PR_SET_PDEATHSIG as u64, prctl("prctl(PR_SET_PDEATHSIG)", &[])),
+        (libc::PR_GET_PDEATHSIG as u64, prctl("prctl(PR_GET_PDEATHSIG)", &[ptr(1, Out, Fixed(4))])),
         (libc::PR_SET_KEEPCAPS as u64, prctl("prctl(PR_SET_KEEPCAPS)", &[])),
         (libc::PR_GET_KEEPCAPS as u64, prctl("prctl(PR_GET_KEEPCAPS)", &[])),
         (libc::PR_CAPBSET_READ as u64, prctl("prctl(PR_CAPBSET_READ)", &[])),
