@@ -72,7 +72,13 @@ fn document() -> String {
         let name = table::find(rule.call.into())
             .map(|shape| shape.name)
             .or_else(|| operations::of(rule.call.into()).map(operations::Operations::name));
-        let _ = writeln!(out, "| {} | {} | {} |", name.unwrap(), rule.text, errno(rule.errno));
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} |",
+            name.expect("a rule is about a known call"),
+            rule.text,
+            errno(rule.errno)
+        );
     }
     out += BY_STATE;
     out += "\n## Refused calls\n\nAll give ENOSYS, as a kernel without them does.\n\n";
