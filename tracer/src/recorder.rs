@@ -19,10 +19,11 @@ use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
 use thiserror::Error;
 
+pub use self::memory::{FileAreas, SharedCopy};
 pub use self::outside::Outside;
 use self::signal::Ran;
 use crate::inject::{self, Held, InjectError};
-use crate::instructions::Sites;
+use crate::instructions::{self, Sites};
 use crate::signals;
 use crate::sys::ptrace::Resume;
 use crate::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
@@ -94,7 +95,7 @@ pub struct Recorder<'a> {
     sink: &'a mut dyn Sink,
     outside: Option<&'a mut dyn Outside>,
     sites: Sites,
-    file_areas: memory::FileAreas,
+    file_areas: FileAreas,
     /// Signals taken while the server ran its own code.
     held: VecDeque<Held>,
     /// The call that can be resumed by restart_syscall.
@@ -103,6 +104,8 @@ pub struct Recorder<'a> {
     at_exit: Option<signal::AtExit>,
     refused: BTreeSet<String>,
     clock_offset: i64,
+    /// Added to the counter that rdtsc reads.
+    tsc_offset: u64,
     /// The epoch that the primary acts in, as the pair has it.
     epoch: Option<&'a AtomicU64>,
 }
@@ -145,12 +148,13 @@ impl<'a> Recorder<'a> {
             sink,
             outside,
             sites,
-            file_areas: memory::FileAreas::default(),
+            file_areas: FileAreas::default(),
             held: VecDeque::new(),
             restart: None,
             at_exit: None,
             refused: BTreeSet::new(),
             clock_offset: 0,
+            tsc_offset: 0,
             epoch: None,
         }
     }
@@ -160,9 +164,14 @@ impl<'a> Recorder<'a> {
         self.epoch = Some(epoch);
     }
 
-    /// Nanoseconds to add to the monotonic clocks of this machine, so that the server's never go back.
-    pub fn set_clock_offset(&mut self, nanoseconds: i64) {
-        self.clock_offset = nanoseconds;
+    /// Takes over a process that was replayed here: nothing that the server has seen of time goes back.
+    ///
+    /// `file_areas` is memory that was mapped from files at the primary and is plain memory here; `clock_offset` are the
+    /// nanoseconds to add to the monotonic clocks of this machine.
+    pub fn adopt(&mut self, file_areas: FileAreas, clock_offset: i64) {
+        self.file_areas = file_areas;
+        self.clock_offset = clock_offset;
+        self.tsc_offset = self.kernel.tsc().saturating_sub(instructions::tsc());
     }
 
     /// Signals that came while the process was being prepared.
@@ -175,7 +184,7 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// When the process's memory map cannot be read.
     pub fn learn_file_areas(&mut self, pid: i32) -> Result<(), crate::launch::LaunchError> {
-        self.file_areas = memory::FileAreas::of(pid)?;
+        self.file_areas = FileAreas::of(pid)?;
         Ok(())
     }
 
@@ -327,7 +336,7 @@ impl<'a> Recorder<'a> {
                 advice: "configure the server to run single-threaded",
             });
         }
-        if let Some(what) = memory::touches_own_page(call) {
+        if let Some(what) = memory::touches_own_page(call).or_else(|| self.discards_a_copy(call)) {
             return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EINVAL))));
         }
         if let Some(what) = self.file_areas.refuses(call) {

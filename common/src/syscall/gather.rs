@@ -12,8 +12,10 @@ use crate::record::{Segment, SegmentRole};
 
 /// Longest path or name that a call may take (PATH_MAX).
 const MAX_STRING: usize = 4096;
-/// Bound on a logged input: nothing that is logged is longer.
-const MAX_INPUT: usize = 1 << 16;
+/// Bound on an input: poll(2) of as many descriptors as a process may have is the longest, 8 bytes for each.
+const MAX_INPUT: usize = 16 << 20;
+/// Bound on anything that is read at once: no single call moves more (MAX_RW_COUNT).
+const MAX_TRANSFER: usize = 1 << 31;
 const PAGE: u64 = 4096;
 const MSGHDR: usize = 56;
 const MMSGHDR: usize = 64;
@@ -45,6 +47,9 @@ pub trait Memory {
     /// # Errors
     /// As [`Memory::read`].
     fn bytes(&self, address: u64, length: usize) -> Result<Vec<u8>, Fault> {
+        if length > MAX_TRANSFER {
+            return Err(Fault { address, length });
+        }
         let mut buffer = vec![0; length];
         self.read(address, &mut buffer)?;
         Ok(buffer)
@@ -84,7 +89,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 pub fn c_string(memory: &dyn Memory, address: u64) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::new();
     while out.len() < MAX_STRING {
-        let at = address + out.len() as u64;
+        let at = address.saturating_add(out.len() as u64);
         let until_page_end = 256.min(4096 - (at % 4096) as usize);
         let chunk = memory.bytes(at, until_page_end)?;
         if let Some(end) = chunk.iter().position(|&b| b == 0) {
@@ -121,7 +126,7 @@ fn input_length(pointer: &Pointer, args: &[u64; 6]) -> usize {
         Length::Fixed(length) => length as usize,
         Length::Arg(arg, scale) => (args[usize::from(arg)] & 0xffff_ffff) as usize * scale as usize,
         Length::Pages(arg) => usize::try_from(args[usize::from(arg)].div_ceil(PAGE)).unwrap_or(MAX_INPUT),
-        Length::FdSet => ((args[0] & 0xffff_ffff) as i32).clamp(0, 1 << 16) as usize,
+        Length::FdSet => ((args[0] & 0xffff_ffff) as i32).max(0) as usize,
         _ => 0,
     };
     let length = if pointer.length == Length::FdSet { length.div_ceil(64) * 8 } else { length };
@@ -269,7 +274,7 @@ pub fn bulk(
         Length::Mmsghdr => {
             let mut all = Vec::new();
             for index in 0..total {
-                let one = memory.bytes(address + (index * MMSGHDR) as u64, MMSGHDR)?;
+                let one = memory.bytes(address.saturating_add((index * MMSGHDR) as u64), MMSGHDR)?;
                 // msg_len is written back by the kernel; a replayer knows it from the record's output segment.
                 let sent = u32_at(&one, 56) as usize;
                 all.extend(bounded(iovecs(memory, u64_at(&one, 16), u64_at(&one, 24))?, sent));
@@ -323,7 +328,7 @@ pub fn outputs(
                 push(arg, address, input_length(pointer, args))?
             }
             Length::Result(scale) => {
-                let mut length = positive(result) * scale as usize;
+                let mut length = positive(result).saturating_mul(scale as usize);
                 if shape.number == nr::RECVFROM {
                     length = length.min(usize::try_from(args[2]).unwrap_or(usize::MAX));
                 }
@@ -346,15 +351,14 @@ pub fn outputs(
                 received(&mut push, arg, address, &header, positive(result), memory)?;
             }
             Length::Mmsghdr => {
-                for index in 0..positive(result) {
-                    let at = address + (index * MMSGHDR) as u64;
-                    if pointer.direction == Direction::Out {
-                        let length = u32_at(&memory.bytes(at + 56, 4)?, 0) as usize;
-                        let header = &gathered.header[index * MMSGHDR..(index + 1) * MMSGHDR];
-                        received(&mut push, arg, at, header, length, memory)?;
-                    }
+                let received_here = if pointer.direction == Direction::Out { positive(result) } else { 0 };
+                for index in 0..received_here {
+                    let at = address.saturating_add((index * MMSGHDR) as u64);
+                    let length = u32_at(&memory.bytes(at.saturating_add(56), 4)?, 0) as usize;
+                    let header = gathered.header.get(index * MMSGHDR..).unwrap_or_default();
+                    received(&mut push, arg, at, header, length, memory)?;
                 }
-                push(arg, address, positive(result) * MMSGHDR)?;
+                push(arg, address, positive(result).saturating_mul(MMSGHDR))?;
             }
             Length::CString | Length::SigsetPair => {}
         }
@@ -425,8 +429,8 @@ fn received(
     let after = memory.bytes(at, MSGHDR)?;
     push(arg, u64_at(header, 0), (u32_at(&after, 8) as usize).min(u32_at(header, 8) as usize))?;
     push(arg, u64_at(header, 32), (u64_at(&after, 40) as usize).min(u64_at(header, 40) as usize))?;
-    push(arg, at + 8, 4)?;
-    push(arg, at + 40, 12)
+    push(arg, at.saturating_add(8), 4)?;
+    push(arg, at.saturating_add(40), 12)
 }
 
 #[cfg(test)]
