@@ -131,6 +131,7 @@ pub struct Kernel {
     timers: IntervalTimers,
     identity: Identity,
     monotonic_ns: u64,
+    clocks: BTreeMap<i32, u64>,
     tsc: u64,
     next_listener: u64,
     /// Whether the server ever took a POSIX lock: without one, closing a file need not look for them.
@@ -184,6 +185,7 @@ impl Kernel {
             timers: IntervalTimers::default(),
             identity,
             monotonic_ns: initial.monotonic_ns,
+            clocks: BTreeMap::new(),
             tsc: 0,
             next_listener: 0,
             posix_locks: false,
@@ -280,6 +282,11 @@ impl Kernel {
     #[must_use]
     pub fn monotonic_ns(&self) -> u64 {
         self.monotonic_ns
+    }
+
+    /// Clocks that never go back and that the server has read: the highest it has seen of each, in nanoseconds.
+    pub fn clocks(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
+        self.clocks.iter().map(|(&clock, &seen)| (clock, seen))
     }
 
     /// The highest time-stamp counter that the server has seen (rdtsc, rdtscp): it must not go back behind it either.

@@ -1,6 +1,7 @@
 //! From replay to service: the process gets real objects, the proxy its new address, the connections their sockets.
 
 mod courier;
+mod mappings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -95,14 +96,16 @@ pub fn go_live(
     identity: Identity,
     clock_offset: i64,
 ) -> Result<Living, LiveError> {
-    let Point { stopped, registers, deliver, kernel, sites, file_areas, .. } = point;
+    let Point { stopped, registers, deliver, kernel, sites, mut file_areas, .. } = point;
     let mut sockets = Resumed::prepare(&kernel, identity.advertise)?;
     if let Some(proxy) = proxy {
         take_over(&kernel, proxy, retained, identity, Some(&mut sockets))?;
     }
     let session = Session::begin(stopped, registers);
     let mut server = courier::Courier::open(session, &kernel)?;
-    let report = golive::revive(&kernel, &mut server, &mut sockets, golive::Clock::ahead_by(clock_offset))?;
+    let copies = mappings::restore(&mut server, &mut file_areas)?;
+    let mut report = golive::revive(&kernel, &mut server, &mut sockets, golive::Clock::ahead_by(clock_offset))?;
+    report.losses.extend(copies);
     let (stopped, held) = server.close()?.end()?;
     let (stopped, signal) = match deliver {
         Some(record) => {

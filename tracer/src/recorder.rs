@@ -11,7 +11,7 @@ mod outside;
 mod signal;
 mod time;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::kernel::{Kernel, ModelError};
@@ -104,6 +104,10 @@ pub struct Recorder<'a> {
     at_exit: Option<signal::AtExit>,
     refused: BTreeSet<String>,
     clock_offset: i64,
+    /// Nanoseconds to add to single clocks, so that they do not go back behind what the server has seen.
+    clock_offsets: BTreeMap<i32, i64>,
+    /// This replica was not the first primary: the server's process has other ids than it knows.
+    adopted: bool,
     /// Added to the counter that rdtsc reads.
     tsc_offset: u64,
     /// The epoch that the primary acts in, as the pair has it.
@@ -154,6 +158,8 @@ impl<'a> Recorder<'a> {
             at_exit: None,
             refused: BTreeSet::new(),
             clock_offset: 0,
+            clock_offsets: BTreeMap::new(),
+            adopted: false,
             tsc_offset: 0,
             epoch: None,
         }
@@ -170,7 +176,9 @@ impl<'a> Recorder<'a> {
     /// nanoseconds to add to the monotonic clocks of this machine.
     pub fn adopt(&mut self, file_areas: FileAreas, clock_offset: i64) {
         self.file_areas = file_areas;
+        self.adopted = true;
         self.clock_offset = clock_offset;
+        self.clock_offsets = time::offsets(&self.kernel, clock_offset);
         self.tsc_offset = self.kernel.tsc().saturating_sub(instructions::tsc());
     }
 
@@ -319,6 +327,12 @@ impl<'a> Recorder<'a> {
             after.rax = result as u64;
             stopped.set_registers(&after)?;
         }
+        let shown = self.shown_id(stopped.pid(), &flow, result);
+        if shown != result {
+            result = shown;
+            after.rax = result as u64;
+            stopped.set_registers(&after)?;
+        }
         self.after(&stopped, &mut flow, result)?;
         if result == signals::RESTART_BLOCK {
             self.restart = Some(Resumable { shape, args: call.args, before });
@@ -425,11 +439,8 @@ impl Recorder<'_> {
         match flow.shape.number {
             nr::BIND | nr::LISTEN | nr::CLOSE | nr::SENDMSG | nr::SENDMMSG => self.before_net(stopped, regs, flow),
             nr::SENDFILE => self.before_sendfile(stopped, regs, flow),
-            nr::KILL | nr::TKILL | nr::TGKILL | nr::RT_SIGQUEUEINFO | nr::RT_TGSIGQUEUEINFO => {
-                Ok(Before::Run(self.real_target(stopped, regs)))
-            }
             nr::CLOCK_NANOSLEEP | nr::TIMERFD_SETTIME => Ok(Before::Run(self.real_deadline(stopped, regs, flow)?)),
-            _ => Ok(Before::Run(None)),
+            _ => Ok(self.with_real_ids(stopped, regs, flow)),
         }
     }
 
@@ -465,11 +476,7 @@ impl Recorder<'_> {
                 Ok(())
             }
             nr::CLOCK_GETTIME if result == 0 => self.shift_clock(stopped, flow),
-            nr::SET_TID_ADDRESS => {
-                let mut regs = stopped.registers()?;
-                regs.rax = self.kernel.identity().pid as u64;
-                Ok(stopped.set_registers(&regs)?)
-            }
+            nr::READ if result > 0 => self.show_senders(stopped, flow, result),
             _ => Ok(()),
         }
     }
