@@ -259,6 +259,9 @@ pub struct Record {
 pub struct Replay {
     /// A recording.
     pub directory: PathBuf,
+    /// Test only: after so many records the process goes on by itself, with real kernel objects.
+    #[arg(long = "test-live-after", hide = true, value_name = "RECORDS")]
+    pub live_after: Option<u64>,
     /// The processor that the process and its tracer share.
     #[arg(long, value_name = "N")]
     pub cpu: Option<usize>,

@@ -6,6 +6,7 @@ mod dump;
 mod embedded;
 mod example_kv;
 mod front;
+mod live;
 mod primary;
 mod record;
 mod replay;

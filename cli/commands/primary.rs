@@ -157,7 +157,7 @@ fn pair_and_run(
     claim: Claim,
     mut arbiter: Box<dyn common::arbiter::Arbiter + Send>,
 ) -> Result<Exit> {
-    let Started { stopped, kernel, patch, sites } = started;
+    let Started { stopped, kernel } = started;
     let pid = stopped.pid();
     let log_id = super::random();
     let shared = Arc::new(Shared { epoch: AtomicU64::new(epoch.0), ..Shared::default() });
@@ -199,6 +199,7 @@ fn pair_and_run(
     let about = About { log_id, lsn: Lsn(0), command: args.server.clone() };
     let pinned = super::Pinned::on(cpu);
     let (stopped, manifest) = capture::capture(stopped, &kernel, about, &mut contents)?;
+    let (patch, sites) = start::patch(&stopped)?;
     drop(pinned);
 
     let (events, incoming) = mpsc::channel();

@@ -29,6 +29,7 @@ pub fn run(args: Record) -> Result<Exit> {
     let mut contents = MemoryStore::default();
     let about = About { log_id: super::random(), lsn: Lsn(0), command: args.server };
     let (stopped, manifest) = capture::capture(started.stopped, &started.kernel, about, &mut contents)?;
+    let (patch, sites) = start::patch(&stopped)?;
     drop(pinned);
     // As text: what cannot be written is no bad log.
     let writer = Writer::create(&args.output, &manifest, &contents, SEGMENT_LEN)
@@ -48,11 +49,11 @@ pub fn run(args: Record) -> Result<Exit> {
         super::forward_signals(stopped.pid());
         let pid = stopped.pid();
         let mut producer = Producer(&pipeline);
-        let mut recorder = Recorder::new(started.kernel, &mut producer, None, started.sites);
+        let mut recorder = Recorder::new(started.kernel, &mut producer, None, sites);
         let ending = recorder
             .learn_file_areas(pid)
             .map_err(anyhow::Error::from)
-            .and_then(|()| Ok(recorder.note(&started.patch)?))
+            .and_then(|()| Ok(recorder.note(&patch)?))
             .and_then(|()| Ok(recorder.run(stopped, 0)?));
         super::forget_signals();
         pipeline.close();

@@ -16,6 +16,7 @@ use thiserror::Error;
 use tracer::inject::InjectError;
 use tracer::instructions::{self, Sites};
 use tracer::launch::LaunchError;
+use tracer::recorder::FileAreas;
 use tracer::signals;
 use tracer::sys::ptrace::Resume;
 use tracer::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
@@ -77,6 +78,8 @@ pub struct Point {
     pub kernel: Kernel,
     /// Patched instructions.
     pub sites: Sites,
+    /// Memory that holds what a file held, and is not mapped from it.
+    pub file_areas: FileAreas,
     /// The end of the log that was applied.
     pub lsn: Lsn,
 }
@@ -87,6 +90,7 @@ pub struct Driver {
     at: At,
     kernel: Kernel,
     sites: Sites,
+    file_areas: FileAreas,
     /// The call whose restart code is in rax, and the code.
     returned: Option<(u64, i64)>,
     /// What restart_syscall resumes.
@@ -96,13 +100,14 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// For a process as restored.
+    /// For a process as restored; `file_areas` is what was mapped from files in it.
     #[must_use]
-    pub fn new(stopped: Stopped, kernel: Kernel, lsn: Lsn) -> Self {
+    pub fn new(stopped: Stopped, kernel: Kernel, file_areas: FileAreas, lsn: Lsn) -> Self {
         Self {
             at: At::Ready(stopped, 0),
             kernel,
             sites: Sites::default(),
+            file_areas,
             returned: None,
             restart: None,
             lsn,
@@ -182,19 +187,25 @@ impl Driver {
     /// # Errors
     /// When the process is gone.
     pub fn into_point(self) -> Result<Option<Point>, ReplayError> {
-        let (stopped, deliver) = match self.at {
-            At::Ready(stopped, _) | At::Exiting(stopped) => (stopped, None),
-            At::Delivering(stopped, record) => (stopped, Some(record)),
+        let (stopped, deliver, exiting) = match self.at {
+            At::Ready(stopped, _) => (stopped, None, false),
+            At::Exiting(stopped) => (stopped, None, true),
+            At::Delivering(stopped, record) => (stopped, Some(record), false),
             At::Dead(_) | At::Lost => return Ok(None),
         };
         let mut registers = stopped.registers()?;
+        if exiting {
+            // It stands before the last call of its life, which is made again.
+            registers = signals::before_call(&registers);
+        }
         if let (Some((number, _)), None) = (self.returned, &deliver) {
             // The call was interrupted by something that no handler saw: it is made again, from its beginning.
             registers.rip -= 2;
             let original = self.restart.filter(|_| number == u64::from(nr::RESTART_SYSCALL));
             registers.rax = original.map_or(number, |(shape, _)| shape.number.into());
         }
-        Ok(Some(Point { stopped, registers, deliver, kernel: self.kernel, sites: self.sites, lsn: self.lsn }))
+        let Self { kernel, sites, file_areas, lsn, .. } = self;
+        Ok(Some(Point { stopped, registers, deliver, kernel, sites, file_areas, lsn }))
     }
 
     /// Ends the process.

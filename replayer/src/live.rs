@@ -1,6 +1,7 @@
 //! From replay to service: the process gets real objects, the proxy its new address, the connections their sockets.
 
 mod courier;
+mod mappings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -15,6 +16,7 @@ use thiserror::Error;
 use tracer::control::{ControlError, ProxyControl};
 use tracer::inject::{Held, InjectError, Session};
 use tracer::instructions::Sites;
+use tracer::recorder::FileAreas;
 use tracer::signals;
 use tracer::tracee::{Stopped, TraceeError};
 
@@ -75,13 +77,15 @@ pub struct Living {
     pub kernel: Kernel,
     /// Patched instructions.
     pub sites: Sites,
+    /// Memory that holds what a file held, and is not mapped from it.
+    pub file_areas: FileAreas,
     /// Signals that came meanwhile.
     pub held: Vec<Held>,
     /// What was done.
     pub report: Report,
 }
 
-/// Makes the process at `point` live. `clock` is the CLOCK_MONOTONIC that it sees from now on, in nanoseconds.
+/// Makes the process at `point` live. Its CLOCK_MONOTONIC is this machine's and `clock_offset`, in nanoseconds.
 ///
 /// # Errors
 /// When it cannot. The replica is lost then.
@@ -90,16 +94,18 @@ pub fn go_live(
     proxy: Option<&ProxyControl>,
     retained: &Retained,
     identity: Identity,
-    clock: u64,
+    clock_offset: i64,
 ) -> Result<Living, LiveError> {
-    let Point { stopped, registers, deliver, kernel, sites, .. } = point;
+    let Point { stopped, registers, deliver, kernel, sites, mut file_areas, .. } = point;
     let mut sockets = Resumed::prepare(&kernel, identity.advertise)?;
     if let Some(proxy) = proxy {
         take_over(&kernel, proxy, retained, identity, Some(&mut sockets))?;
     }
     let session = Session::begin(stopped, registers);
     let mut server = courier::Courier::open(session, &kernel)?;
-    let report = golive::revive(&kernel, &mut server, &mut sockets, clock)?;
+    let copies = mappings::restore(&mut server, &mut file_areas)?;
+    let mut report = golive::revive(&kernel, &mut server, &mut sockets, golive::Clock::ahead_by(clock_offset))?;
+    report.losses.extend(copies);
     let (stopped, held) = server.close()?.end()?;
     let (stopped, signal) = match deliver {
         Some(record) => {
@@ -109,7 +115,7 @@ pub fn go_live(
         }
         None => (stopped, 0),
     };
-    Ok(Living { stopped, signal, kernel, sites, held, report })
+    Ok(Living { stopped, signal, kernel, sites, file_areas, held, report })
 }
 
 /// Tells the proxy who acts now and brings its connections here. Connections that the server has closed get what is left of

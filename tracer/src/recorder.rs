@@ -12,7 +12,7 @@ mod signal;
 mod time;
 mod vsyscall;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::kernel::{Kernel, ModelError};
@@ -20,10 +20,11 @@ use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
 use thiserror::Error;
 
+pub use self::memory::{FileAreas, SharedCopy};
 pub use self::outside::Outside;
 use self::signal::Ran;
 use crate::inject::{self, Held, InjectError};
-use crate::instructions::Sites;
+use crate::instructions::{self, Sites};
 use crate::signals;
 use crate::sys::ptrace::Resume;
 use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of};
@@ -95,7 +96,7 @@ pub struct Recorder<'a> {
     sink: &'a mut dyn Sink,
     outside: Option<&'a mut dyn Outside>,
     sites: Sites,
-    file_areas: memory::FileAreas,
+    file_areas: FileAreas,
     /// Signals taken while the server ran its own code.
     held: VecDeque<Held>,
     /// The call that can be resumed by restart_syscall.
@@ -104,6 +105,12 @@ pub struct Recorder<'a> {
     at_exit: Option<signal::AtExit>,
     refused: BTreeSet<String>,
     clock_offset: i64,
+    /// Nanoseconds to add to single clocks, so that they do not go back behind what the server has seen.
+    clock_offsets: BTreeMap<i32, i64>,
+    /// This replica was not the first primary: the server's process has other ids than it knows.
+    adopted: bool,
+    /// Added to the counter that rdtsc reads.
+    tsc_offset: u64,
     /// The epoch that the primary acts in, as the pair has it.
     epoch: Option<&'a AtomicU64>,
 }
@@ -146,12 +153,15 @@ impl<'a> Recorder<'a> {
             sink,
             outside,
             sites,
-            file_areas: memory::FileAreas::default(),
+            file_areas: FileAreas::default(),
             held: VecDeque::new(),
             restart: None,
             at_exit: None,
             refused: BTreeSet::new(),
             clock_offset: 0,
+            clock_offsets: BTreeMap::new(),
+            adopted: false,
+            tsc_offset: 0,
             epoch: None,
         }
     }
@@ -161,9 +171,16 @@ impl<'a> Recorder<'a> {
         self.epoch = Some(epoch);
     }
 
-    /// Nanoseconds to add to the monotonic clocks of this machine, so that the server's never go back.
-    pub fn set_clock_offset(&mut self, nanoseconds: i64) {
-        self.clock_offset = nanoseconds;
+    /// Takes over a process that was replayed here: nothing that the server has seen of time goes back.
+    ///
+    /// `file_areas` is memory that was mapped from files at the primary and is plain memory here; `clock_offset` are the
+    /// nanoseconds to add to the monotonic clocks of this machine.
+    pub fn adopt(&mut self, file_areas: FileAreas, clock_offset: i64) {
+        self.file_areas = file_areas;
+        self.adopted = true;
+        self.clock_offset = clock_offset;
+        self.clock_offsets = time::offsets(&self.kernel, clock_offset);
+        self.tsc_offset = self.kernel.tsc().saturating_sub(instructions::tsc());
     }
 
     /// Signals that came while the process was being prepared.
@@ -176,7 +193,7 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// When the process's memory map cannot be read.
     pub fn learn_file_areas(&mut self, pid: i32) -> Result<(), crate::launch::LaunchError> {
-        self.file_areas = memory::FileAreas::of(pid)?;
+        self.file_areas = FileAreas::of(pid)?;
         Ok(())
     }
 
@@ -313,6 +330,12 @@ impl<'a> Recorder<'a> {
             after.rax = result as u64;
             stopped.set_registers(&after)?;
         }
+        let shown = self.shown_id(stopped.pid(), &flow, result);
+        if shown != result {
+            result = shown;
+            after.rax = result as u64;
+            stopped.set_registers(&after)?;
+        }
         self.after(&stopped, &mut flow, result)?;
         if result == signals::RESTART_BLOCK {
             self.restart = Some(Resumable { shape, args: call.args, before });
@@ -330,7 +353,7 @@ impl<'a> Recorder<'a> {
                 advice: "configure the server to run single-threaded",
             });
         }
-        if let Some(what) = memory::touches_own_page(call) {
+        if let Some(what) = memory::touches_own_page(call).or_else(|| self.discards_a_copy(call)) {
             return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EINVAL))));
         }
         if let Some(what) = self.file_areas.refuses(call) {
@@ -419,11 +442,8 @@ impl Recorder<'_> {
         match flow.shape.number {
             nr::BIND | nr::LISTEN | nr::CLOSE | nr::SENDMSG | nr::SENDMMSG => self.before_net(stopped, regs, flow),
             nr::SENDFILE => self.before_sendfile(stopped, regs, flow),
-            nr::KILL | nr::TKILL | nr::TGKILL | nr::RT_SIGQUEUEINFO | nr::RT_TGSIGQUEUEINFO => {
-                Ok(Before::Run(self.real_target(stopped, regs)))
-            }
             nr::CLOCK_NANOSLEEP | nr::TIMERFD_SETTIME => Ok(Before::Run(self.real_deadline(stopped, regs, flow)?)),
-            _ => Ok(Before::Run(None)),
+            _ => Ok(self.with_real_ids(stopped, regs, flow)),
         }
     }
 
@@ -459,11 +479,7 @@ impl Recorder<'_> {
                 Ok(())
             }
             nr::CLOCK_GETTIME if result == 0 => self.shift_clock(stopped, flow),
-            nr::SET_TID_ADDRESS => {
-                let mut regs = stopped.registers()?;
-                regs.rax = self.kernel.identity().pid as u64;
-                Ok(stopped.set_registers(&regs)?)
-            }
+            nr::READ if result > 0 => self.show_senders(stopped, flow, result),
             _ => Ok(()),
         }
     }

@@ -19,7 +19,7 @@ fn scenario(without: Option<&str>) -> Result<Outcome> {
         fs::rename(&arbiter, &away)?;
         let tracer = scene.trio.primary.process();
         tracer.signal(Signal::SIGSTOP)?;
-        let asks = |line: &str| line.starts_with("ftrun: epoch 2: ") && line.ends_with("asking again");
+        let asks = |line: &str| line.starts_with("ftrun: epoch 2 cannot be claimed") && line.contains("asking again");
         wait_said(&scene.trio.backup, "the backup to ask for an epoch", asks)?;
         tracer.signal(Signal::SIGCONT)?;
         let since = Instant::now();

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use common::kernel::Object;
-use common::record::{Segment, SegmentRole};
+use common::kernel::{Object, PathBytes};
+use common::record::{Record, Segment, SegmentRole};
+use common::snapshot::Area;
 use common::syscall::{Memory, nr};
 
 use super::{InCall, Recorder, RecordingError};
@@ -25,36 +27,123 @@ struct FileId {
 
 impl FileId {
     fn of_descriptor(pid: i32, fd: i32) -> Option<Self> {
-        let meta = std::fs::metadata(format!("/proc/{pid}/fd/{fd}")).ok()?;
+        Self::of_path(Path::new(&format!("/proc/{pid}/fd/{fd}")))
+    }
+
+    fn of_path(path: &Path) -> Option<Self> {
+        let meta = std::fs::metadata(path).ok()?;
         meta.is_file().then(|| Self { device: meta.dev(), inode: meta.ino() })
     }
 }
 
 /// A mapped piece of a file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct FileArea {
     end: u64,
-    /// `None`: what the program was started from.
+    /// `None`: what the program was started from, or a copy.
     file: Option<FileId>,
     /// Where in the file it begins.
     offset: u64,
     shared: bool,
+    /// In a replica: the bytes are there, the file is not mapped.
+    copy: bool,
+    /// Which file a copy is of, if it was opened by name.
+    path: Option<PathBytes>,
+}
+
+/// A copy of a file's piece that the primary had mapped with MAP_SHARED.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedCopy {
+    /// First address.
+    pub start: u64,
+    /// Length in bytes.
+    pub len: u64,
+    /// The file, if it was opened by name.
+    pub path: Option<PathBytes>,
+    /// Where in the file it begins.
+    pub offset: u64,
 }
 
 /// Where files are mapped: after MADV_DONTNEED such memory holds the file again, not zeros, and what the server writes into
 /// such a file shows in memory.
-#[derive(Debug, Default)]
-pub(super) struct FileAreas(BTreeMap<u64, FileArea>);
+#[derive(Debug, Default, Clone)]
+pub struct FileAreas(BTreeMap<u64, FileArea>);
 
 impl FileAreas {
+    /// What a snapshot holds of files, in a replica.
+    #[must_use]
+    pub fn in_snapshot(areas: &[Area]) -> Self {
+        let files = areas.iter().filter(|area| area.name.starts_with('/'));
+        let copy = |area: &Area| FileArea {
+            end: area.end,
+            file: None,
+            offset: 0,
+            shared: area.flags & Area::PRIVATE == 0,
+            copy: true,
+            path: None,
+        };
+        Self(files.map(|area| (area.start, copy(area))).collect())
+    }
+
+    /// Follows a memory call that succeeded at the primary, in a replica; `path` is the file that its descriptor is open on.
+    pub fn follow(&mut self, record: &Record, path: Option<PathBytes>) {
+        let [start, len, third, flags] = [record.arg(0), record.arg(1), record.arg(2), record.arg(3)];
+        match record.number {
+            nr::MMAP => {
+                let (start, end) = whole(record.result as u64, len);
+                self.remove(start, end);
+                if flags & libc::MAP_ANONYMOUS as u64 == 0 {
+                    let shared = flags & libc::MAP_PRIVATE as u64 == 0;
+                    let area = FileArea { end, file: None, offset: record.arg(5), shared, copy: true, path };
+                    self.insert(start, area);
+                }
+            }
+            nr::MUNMAP => {
+                let (start, end) = whole(start, len);
+                self.remove(start, end);
+            }
+            nr::MREMAP => {
+                let (old_start, old_end) = whole(start, len);
+                let (start, end) = whole(record.result as u64, third);
+                let area = self.at(old_start);
+                self.remove(old_start, old_end);
+                self.remove(start, end);
+                if let Some(area) = area {
+                    self.insert(start, FileArea { end, ..area });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The copies in which the server would miss what is written to the file from now on.
+    pub fn shared_copies(&self) -> impl Iterator<Item = SharedCopy> + '_ {
+        self.0.iter().filter(|(_, area)| area.shared && area.copy).map(|(&start, area)| SharedCopy {
+            start,
+            len: area.end - start,
+            path: area.path.clone(),
+            offset: area.offset,
+        })
+    }
+
+    /// A copy has been replaced by a mapping of the file.
+    pub fn mapped_again(&mut self, copy: &SharedCopy) {
+        if let (Some(area), Some(path)) = (self.0.get_mut(&copy.start), &copy.path) {
+            area.copy = false;
+            area.file = FileId::of_path(path.as_path());
+        }
+    }
+
     pub(super) fn of(pid: i32) -> Result<Self, LaunchError> {
         let files = launch::maps(pid)?.into_iter().filter(|m| m.name.starts_with('/'));
-        let area = |m: launch::Mapping| (m.start, FileArea { end: m.end, file: None, offset: 0, shared: m.shared });
+        let area = |m: launch::Mapping| {
+            (m.start, FileArea { end: m.end, file: None, offset: 0, shared: m.shared, copy: false, path: None })
+        };
         Ok(Self(files.map(area).collect()))
     }
 
     fn within(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, FileArea)> + '_ {
-        self.0.range(..end).filter(move |(_, area)| area.end > start).map(|(&start, &area)| (start, area))
+        self.0.range(..end).filter(move |(_, area)| area.end > start).map(|(&start, area)| (start, area.clone()))
     }
 
     fn remove(&mut self, start: u64, end: u64) {
@@ -62,7 +151,7 @@ impl FileAreas {
         for (s, area) in hit {
             self.0.remove(&s);
             if s < start {
-                self.0.insert(s, FileArea { end: start, ..area });
+                self.0.insert(s, FileArea { end: start, ..area.clone() });
             }
             if area.end > end {
                 self.0.insert(end, FileArea { offset: area.offset + (end - s), ..area });
@@ -139,6 +228,14 @@ pub(super) fn maps_code(call: &Call, result: i64) -> Option<(u64, u64)> {
 }
 
 impl Recorder<'_> {
+    /// The refused call, if it would let go of memory that is to hold a file's content again: the file is not mapped here.
+    pub(super) fn discards_a_copy(&self, call: &Call) -> Option<String> {
+        let [start, len, advice, ..] = call.args;
+        let discards = call.number == u64::from(nr::MADVISE) && advice == libc::MADV_DONTNEED as u64;
+        let hit = discards && self.file_areas.within(start, start.saturating_add(len)).any(|(_, area)| area.copy);
+        hit.then(|| "madvise(MADV_DONTNEED) of a file that was mapped before the failover".to_owned())
+    }
+
     pub(super) fn after_memory(
         &mut self,
         stopped: &Stopped,
@@ -149,7 +246,6 @@ impl Recorder<'_> {
             return Ok(());
         }
         let [start, len, third, flags, ..] = flow.call.args;
-        let whole = |start: u64, len: u64| (start, start + len.next_multiple_of(PAGE));
         match flow.shape.number {
             nr::MMAP => {
                 let (start, end) = whole(result as u64, len);
@@ -158,7 +254,8 @@ impl Recorder<'_> {
                     let [.., fd, offset] = flow.call.args;
                     let file = FileId::of_descriptor(stopped.pid(), fd as i32);
                     let shared = flags & libc::MAP_PRIVATE as u64 == 0;
-                    self.file_areas.insert(start, FileArea { end, file, offset, shared });
+                    let area = FileArea { end, file, offset, shared, copy: false, path: None };
+                    self.file_areas.insert(start, area);
                     content(stopped, start, end, &mut flow.extra);
                 } else {
                     self.file_areas.remove(start, end);
@@ -233,6 +330,11 @@ impl Recorder<'_> {
     }
 }
 
+/// The pages of an area.
+fn whole(start: u64, len: u64) -> (u64, u64) {
+    (start, start.saturating_add(len.next_multiple_of(PAGE)))
+}
+
 /// The offset of an open file.
 fn offset_of(pid: i32, fd: i32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
@@ -274,7 +376,10 @@ mod tests {
     fn areas_are_cut_where_something_else_is_mapped() {
         let mut areas = FileAreas::default();
         let file = FileId { device: 1, inode: 2 };
-        areas.insert(0x1000, FileArea { end: 0x9000, file: Some(file), offset: 0x10000, shared: false });
+        areas.insert(
+            0x1000,
+            FileArea { end: 0x9000, file: Some(file), offset: 0x10000, shared: false, copy: false, path: None },
+        );
         areas.remove(0x3000, 0x4000);
         assert!(areas.overlaps(0x2000, 0x3000) && areas.overlaps(0x4000, 0x5000));
         assert!(!areas.overlaps(0x3000, 0x4000));

@@ -179,7 +179,7 @@ impl Recorder<'_> {
         let info = stopped.siginfo()?;
         let regs = stopped.registers()?;
         if let Some(trapped) = instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
-            let record = instructions::answer(trapped, &regs, self.clock_offset.max(0) as u64);
+            let record = instructions::answer(trapped, &regs, self.tsc_offset, self.kernel.tsc());
             self.append(&record, "a trapped instruction")?;
             let regs = instructions::apply(trapped, &record, &regs);
             let (stopped, held) = signals::undo_forced(stopped, &regs, signal, self.kernel.signals())?;

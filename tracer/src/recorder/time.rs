@@ -1,6 +1,8 @@
 //! Clocks on the recording side: after a failover to another machine the server's monotonic time goes on where it stood.
 
-use common::kernel::Object;
+use std::collections::BTreeMap;
+
+use common::kernel::{Kernel, Object};
 use common::record::SegmentRole;
 use common::syscall::{Direction, Length, Memory, Shape, nr};
 
@@ -15,19 +17,20 @@ impl Recorder<'_> {
     }
 
     pub(super) fn monotonic_now(&self) -> u64 {
-        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-            .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
-        now.wrapping_add_signed(self.clock_offset)
+        own_clock(libc::CLOCK_MONOTONIC).wrapping_add_signed(self.clock_offset)
     }
 
-    /// Monotonic clocks of another machine go on where the primary's stopped.
+    /// Monotonic clocks of another machine go on where the primary's stopped, and so does the processor time spent.
     pub(super) fn shift_clock(&self, stopped: &Stopped, flow: &InCall) -> Result<(), RecordingError> {
-        if self.clock_offset == 0 || !is_monotonic(flow.call.args[0] as i32) {
+        let clock = flow.call.args[0] as i32;
+        let usual = if is_monotonic(clock) { self.clock_offset } else { 0 };
+        let offset = self.clock_offsets.get(&clock).copied().unwrap_or(usual);
+        if offset == 0 {
             return Ok(());
         }
         let address = flow.call.args[1];
         let raw = stopped.bytes(address, 16).map_err(Self::fault(flow.shape))?;
-        Ok(stopped.write(address, &shifted(&raw, self.clock_offset))?)
+        Ok(stopped.write(address, &shifted(&raw, offset))?)
     }
 
     /// A deadline on the server's monotonic clock, as one of this machine's.
@@ -70,6 +73,23 @@ pub(super) fn times_left(shape: &Shape, args: &[u64; 6], memory: &dyn Memory) ->
             Some((address, memory.bytes(address, length as usize).ok()?))
         })
         .collect()
+}
+
+/// For each clock that the server has read: how far it must be ahead of this machine's so that it does not go back. That is
+/// `usual` where that is enough.
+pub(super) fn offsets(kernel: &Kernel, usual: i64) -> BTreeMap<i32, i64> {
+    let needed = kernel.clocks().map(|(clock, seen)| {
+        let usual = if is_monotonic(clock) { usual } else { 0 };
+        // The processor time of another process: what this one has spent was spent on the same work.
+        let own = if is_monotonic(clock) { own_clock(clock) } else { 0 };
+        (clock, usual.max(i64::try_from(i128::from(seen) - i128::from(own)).unwrap_or(usual)))
+    });
+    needed.collect()
+}
+
+fn own_clock(clock: i32) -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::from_raw(clock));
+    now.map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }
 
 fn is_monotonic(clock: i32) -> bool {
