@@ -239,7 +239,7 @@ fn prepare(
     let pinned = super::Pinned::on(cpu);
     let (stopped, kernel) = restore::restore(&manifest, &contents, cpu)?;
     drop(pinned);
-    ending::with_us(stopped.pid(), Bond::Traced)?;
+    ending::with_us(stopped.pid(), Bond::Traced, None)?;
     Ok(Restored { proxy, stopped, kernel, lsn: manifest.lsn })
 }
 

@@ -5,6 +5,7 @@
 //! ...) have one shape for each known operation. What is not in the table is refused by name.
 
 pub mod gather;
+pub mod names;
 pub mod nr;
 pub mod operations;
 pub mod shape;

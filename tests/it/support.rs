@@ -7,6 +7,7 @@ pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod relay;
 pub(crate) mod rng;
+pub(crate) mod skip;
 pub(crate) mod status;
 pub(crate) mod wire;
 

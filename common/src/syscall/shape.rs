@@ -92,7 +92,8 @@ pub struct Refusal {
 
 impl Refusal {
     pub(super) fn unknown_call(number: u64) -> Self {
-        Self { what: format!("system call {number}"), errno: libc::ENOSYS }
+        let name = super::names::name(number).unwrap_or("without a name");
+        Self { what: format!("system call {number} ({name})"), errno: libc::ENOSYS }
     }
 
     /// A refusal of an operation or flag.
@@ -104,7 +105,8 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "refused {}: not replicated; the server gets errno {}", self.what, self.errno)
+        let error = std::io::Error::from_raw_os_error(self.errno);
+        write!(f, "refused {}: not replicated; the server gets: {error}", self.what)
     }
 }
 
