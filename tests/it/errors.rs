@@ -2,6 +2,7 @@
 //! do, and leaves nothing behind: no process, no socket, nothing on the server's standard output.
 
 mod case;
+mod catalogue;
 mod deaths;
 mod disk;
 mod logs;

@@ -6,6 +6,9 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use common::cpu::CpuFeatures;
+use common::log::directory::{Entry, Reader, SEGMENT_LEN, Writer};
+use common::log::frame;
+use common::record::Kind;
 use common::snapshot::Manifest;
 
 use super::case::{Case, compiled, verdict};
@@ -125,6 +128,39 @@ fn directory_cannot_be_made() {
         record.args(["record", "-o", place, "--", "true"]);
         verdict(case.ends(record, Exit::Code(125), &["the recording cannot be begun", place, why]));
     }
+}
+
+/// A log that is sound in form, and says of one write that other bytes were written than the program writes.
+#[test]
+fn divergence() {
+    let case = Case::new();
+    let log = recording(&case);
+    let other = case.path("other");
+    let forge = || -> Result<()> {
+        let mut reader = Reader::open(&log)?;
+        let mut writer = Writer::create(&other, reader.manifest(), reader.content(), SEGMENT_LEN)?;
+        let mut forged = 0;
+        for entry in reader.by_ref() {
+            let Entry { lsn, epoch, time, mut record } = entry?;
+            if record.kind == Kind::Call && record.number == common::syscall::nr::WRITE {
+                record.check ^= 1;
+                forged += 1;
+            }
+            let mut payload = Vec::new();
+            record.encode_into(&mut payload);
+            writer.append(&frame::seal(epoch, lsn, time, &payload)?)?;
+        }
+        ensure!(forged == 1, "{forged} writes, expected one");
+        let mut program = case.start("replay", ftrun().arg("replay").arg(&other))?;
+        case.ended(&mut program, Exit::Code(123), &["divergence at LSN ", "in write(0x1, "])?;
+        let report = String::from_utf8_lossy(&program.stderr()?).into_owned();
+        for part in ["\n  expected: ", "\n  found:    ", "\n  rip 0x", "\n  the records before it:\n"] {
+            ensure!(report.contains(part), "the report has no {part:?}:\n{report}");
+        }
+        ensure!(program.stdout()?.is_empty(), "output that the log does not vouch for appears");
+        Ok(())
+    };
+    verdict(forge());
 }
 
 /// What cannot be written is not written: that is no success.

@@ -12,7 +12,7 @@ use super::case::{Case, compiled, verdict};
 use super::unprivileged::as_nobody;
 use crate::support::group::ftrun;
 use crate::support::program::{Exit, Program};
-use crate::support::{DEADLINE, free_address};
+use crate::support::{DEADLINE, OFTEN, free_address, poll};
 
 /// The server sends back what it gets.
 pub(super) fn served(address: SocketAddr) -> Result<()> {
@@ -103,13 +103,13 @@ fn is_used_again_after_kills() {
 
 fn killed_and_started_again(case: &Case) -> Result<()> {
     let (mut program, _) = service(case, "first")?;
-    for process in program.family() {
+    let family = program.family();
+    for process in &family {
         process.signal(Signal::SIGKILL)?;
     }
     ensure!(program.wait()? == Exit::Signal(libc::SIGKILL), "it is killed");
-    crate::support::poll("all processes to end", crate::support::OFTEN, || {
-        Ok(program.family().is_empty().then_some(()))
-    })?;
+    // Not only on their way out: with what they hold closed.
+    poll("all processes to end", OFTEN, || Ok((!family.iter().any(|it| it.alive())).then_some(())))?;
     let sockets = |state: &Path| -> Result<usize> {
         let names = state.read_dir()?.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>()?;
         Ok(names.iter().filter(|name| name.to_string_lossy().ends_with(".sock")).count())
