@@ -127,13 +127,17 @@ pub struct Inherited {
 /// Switches rules off, one by one, so that tests can show that each is needed. For tests only.
 #[derive(Debug, Args, Clone)]
 pub struct Faults {
-    /// Test only: switch a rule off (output, input, drain, test-and-set, deduplication).
-    #[arg(long = "test-without", hide = true, value_name = "RULE", env = "FTRUN_TEST_WITHOUT", value_delimiter = ',')]
+    /// Test only: switch rules off.
+    #[arg(
+        long = "test-without",
+        hide = true,
+        value_name = "RULE",
+        env = "FTRUN_TEST_WITHOUT",
+        value_delimiter = ',',
+        value_parser = ["output", "input", "drain", "test-and-set", "deduplication", "stop", "epochs"]
+    )]
     pub without: Vec<String>,
 }
-
-/// The rules that can be switched off.
-const RULES: [&str; 7] = ["output", "input", "drain", "test-and-set", "deduplication", "epochs", "stop"];
 
 impl Arguments {
     /// What was typed, if it makes sense.
@@ -171,9 +175,6 @@ impl Run {
                 "--heartbeat {} and --timeout {}: expected at least 1 ms, and a timeout of two heartbeats or more",
                 self.heartbeat, self.timeout
             ));
-        }
-        if let Some(rule) = self.faults.without.iter().find(|rule| !RULES.contains(&rule.as_str())) {
-            return invalid(format!("--test-without {rule}: expected one of {}", RULES.join(", ")));
         }
         if self.backup {
             return match (self.listen, self.inherited.listen_fd) {
@@ -252,6 +253,9 @@ pub struct Record {
 pub struct Replay {
     /// A recording.
     pub directory: PathBuf,
+    /// Test only: after so many records the process goes on by itself, with real kernel objects.
+    #[arg(long = "test-live-after", hide = true, value_name = "RECORDS")]
+    pub live_after: Option<u64>,
     /// The processor that the process and its tracer share.
     #[arg(long, value_name = "N")]
     pub cpu: Option<usize>,

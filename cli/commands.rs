@@ -6,6 +6,7 @@ mod dump;
 mod embedded;
 mod example_kv;
 mod front;
+mod live;
 mod primary;
 mod record;
 mod replay;
@@ -31,6 +32,10 @@ use crate::exit::Exit;
 
 /// Does what was asked.
 pub fn run(arguments: Arguments) -> Result<Exit> {
+    let without = &arguments.run.faults.without;
+    if !without.is_empty() {
+        say!("TEST ONLY: nothing is protected, rules are switched off: {}", without.join(", "));
+    }
     match arguments.command {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Replay(args)) => replay::run(args),
@@ -77,12 +82,12 @@ impl Drop for Pinned {
     }
 }
 
-/// A number that nobody else chooses.
+/// A number that nobody else chooses: names of logs, replicas and claims.
 fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    // RandomState is seeded by the system for every process.
+    // RandomState is seeded by the system for every process, and again for every use.
     let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
-    hasher.write_u128(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos()));
+    hasher.write_u64(monotonic_ns());
     hasher.write_u32(std::process::id());
     hasher.finish()
 }

@@ -122,7 +122,7 @@ impl Exit {
     }
 
     /// The exit status when a server cannot be recorded further.
-    pub fn of_recording(error: &RecordingError) -> Self {
+    fn of_recording(error: &RecordingError) -> Self {
         if matches!(error, RecordingError::Unsupported { .. }) { Self::Unsupported } else { Self::Failed }
     }
 

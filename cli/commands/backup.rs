@@ -14,7 +14,7 @@ use common::orders::{Role, ToProxy, ToReplica};
 use common::pair::channel::{self, FromPrimary};
 use common::pair::message::{Hello, ToBackup, ToPrimary};
 use common::pair::state::{Action, Event, Faults as PairFaults, Pair, Reason, Timing};
-use common::record::{Kind, Record};
+use common::record::Kind;
 use common::snapshot::{ContentStore, FileStore, Manifest};
 use replayer::driver::{Driver, Outputs, ReplayError};
 use replayer::intake::Intake;
@@ -22,12 +22,13 @@ use replayer::live::{self, Identity};
 use replayer::restore;
 use replayer::retained::Retained;
 use serde_json::json;
-use tracer::control::{Aside, Notice, ProxyControl};
+use tracer::control::{Notice, ProxyControl};
 use tracer::monitor::{self, Beside, Replica};
-use tracer::recorder::{Ending, Recorder, Sink, SinkError};
+use tracer::recorder::{Ending, FileAreas};
 use tracer::say;
 use tracer::tracee::Stopped;
 
+use super::live::Survivor;
 use crate::args::Run;
 use crate::ending::{self, Bond};
 use crate::exit::{Exit, explain};
@@ -111,15 +112,6 @@ impl Outputs for Keep<'_> {
     }
 
     fn inherited(&mut self, _: i32, _: &[u8]) {}
-}
-
-/// A replica that acts alone keeps no log.
-struct NoLog;
-
-impl Sink for NoLog {
-    fn append(&mut self, _: &Record) -> Result<(), SinkError> {
-        Ok(())
-    }
 }
 
 /// A primary that was accepted.
@@ -220,6 +212,7 @@ struct Restored {
     proxy: Option<Arc<ProxyControl>>,
     stopped: Stopped,
     kernel: Kernel,
+    files: FileAreas,
     lsn: Lsn,
 }
 
@@ -240,7 +233,8 @@ fn prepare(
     let (stopped, kernel) = restore::restore(&manifest, &contents, cpu)?;
     drop(pinned);
     ending::with_us(stopped.pid(), Bond::Traced, None)?;
-    Ok(Restored { proxy, stopped, kernel, lsn: manifest.lsn })
+    let files = FileAreas::in_snapshot(&manifest.memory);
+    Ok(Restored { proxy, stopped, kernel, files, lsn: manifest.lsn })
 }
 
 fn follow(
@@ -253,7 +247,7 @@ fn follow(
 ) -> Result<Exit> {
     let Greeted { mut stream, hello, heartbeats, mut arbiter } = greeted;
     let shared = Arc::new(Shared { epoch: AtomicU64::new(hello.epoch.0), ..Shared::default() });
-    let Restored { proxy, stopped, kernel, lsn } =
+    let Restored { proxy, stopped, kernel, files, lsn } =
         prepare(args, state, (&mut stream, &hello), claim.replica, &shared, cpu)
             .inspect_err(|error| {
                 // A primary that is gone is why nothing came.
@@ -299,7 +293,7 @@ fn follow(
 
     let advertise = args.advertise.or_else(|| proxy.as_ref().map(|p| p.local_ip()));
     let advertise = advertise.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
-    let driver = Driver::new(stopped, kernel, lsn);
+    let driver = Driver::new(stopped, kernel, files, lsn);
     let work = Work { shared, intake, proxy, events, ordered, replica: claim.replica, advertise };
     let _pinned = super::Pinned::on(cpu);
     work.run(driver)
@@ -411,33 +405,24 @@ impl Work {
 
     fn live(self, driver: Driver, epoch: Epoch) -> Result<Exit> {
         let point = driver.into_point()?.context("the replica is dead although its server has not ended")?;
-        let pid = point.stopped.pid();
-        let clock = super::clock_to_go_on(self.intake.primary_clock(), point.kernel.monotonic_ns());
-        let offset = clock.wrapping_sub(super::monotonic_ns()) as i64;
-        let identity = Identity { epoch, replica: self.replica, advertise: self.advertise };
-        let living = live::go_live(point, self.proxy.as_deref(), &self.shared.retained, identity, clock)
-            .context("the service is lost: this backup cannot go live")?;
-        for loss in &living.report.losses {
-            say!("not carried over: {} {:?}: {}", loss.what, loss.numbers, loss.why);
-        }
-        self.shared.epoch.store(epoch.0, Ordering::SeqCst);
-        self.shared.solo.store(true, Ordering::SeqCst);
-        self.events.send(Event::WentLive)?;
-        super::forward_signals(pid);
-        let mut sink = NoLog;
-        let mut aside = self.proxy.as_deref().map(|control| Aside { control, advertise: self.advertise });
-        let outside = aside.as_mut().map(|aside| aside as &mut dyn tracer::recorder::Outside);
-        let mut recorder = Recorder::new(living.kernel, &mut sink, outside, living.sites);
-        recorder.follow_epoch(&self.shared.epoch);
-        recorder.set_clock_offset(offset);
-        recorder.hold(living.held);
-        let ended = recorder.run(living.stopped, living.signal);
-        super::forget_signals();
+        let survivor = Survivor {
+            proxy: self.proxy.as_deref(),
+            retained: &self.shared.retained,
+            epoch,
+            replica: self.replica,
+            advertise: self.advertise,
+            primary_clock: self.intake.primary_clock(),
+        };
+        let ended = survivor.serve(point, &self.shared.epoch, || {
+            self.shared.epoch.store(epoch.0, Ordering::SeqCst);
+            self.shared.solo.store(true, Ordering::SeqCst);
+            Ok(self.events.send(Event::WentLive)?)
+        });
         self.shared.ending.store(true, Ordering::SeqCst);
         let status = match &ended {
             Ok(Ending::Ended(status)) => *status,
             Ok(Ending::Killed) => libc::SIGKILL,
-            Err(error) => i32::from(Exit::of_recording(error).code()) << 8,
+            Err(error) => i32::from(Exit::of(error).code()) << 8,
         };
         if let Some(proxy) = &self.proxy {
             proxy.send(&ToProxy::Exit { status })?;

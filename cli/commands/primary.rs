@@ -157,7 +157,7 @@ fn pair_and_run(
     claim: Claim,
     mut arbiter: Box<dyn common::arbiter::Arbiter + Send>,
 ) -> Result<Exit> {
-    let Started { stopped, kernel, patch, sites } = started;
+    let Started { stopped, kernel } = started;
     let pid = stopped.pid();
     let log_id = super::random();
     let shared = Arc::new(Shared { epoch: AtomicU64::new(epoch.0), ..Shared::default() });
@@ -199,6 +199,7 @@ fn pair_and_run(
     let about = About { log_id, lsn: Lsn(0), command: args.server.clone() };
     let pinned = super::Pinned::on(cpu);
     let (stopped, manifest) = capture::capture(stopped, &kernel, about, &mut contents)?;
+    let (patch, sites) = start::patch(&stopped)?;
     drop(pinned);
 
     let (events, incoming) = mpsc::channel();
@@ -227,7 +228,9 @@ fn pair_and_run(
         monitor::run(pair, &incoming, &mut *arbiter, &claim, &mut primary);
     })?;
     let (sharing, heard) = (Arc::clone(&shared), events.clone());
-    std::thread::Builder::new().name("acks".into()).spawn(move || ship::hear(reader, &sharing.progress, &heard))?;
+    std::thread::Builder::new().name("acks".into()).spawn(move || {
+        ship::hear(reader, &sharing.progress, &sharing.pipeline, super::monotonic_ns, &heard);
+    })?;
     let (sharing, shipped) = (Arc::clone(&shared), link);
     std::thread::Builder::new().name("shipper".into()).spawn(move || {
         if let Err(error) = ship::ship(&sharing.pipeline, &shipped, epoch, super::monotonic_ns, &sharing.lost) {
@@ -278,12 +281,14 @@ fn pair_and_run(
 
 fn status(shared: &Shared, pid: i32) -> serde_json::Value {
     let solo = shared.solo.load(Ordering::SeqCst);
-    let lsn = shared.pipeline.end().0;
-    let acked = shared.progress.received.load(Ordering::SeqCst);
+    // In this order: what is acknowledged never shows ahead of the log.
     let replayed = shared.progress.replayed.load(Ordering::SeqCst);
+    let acked = shared.progress.received.load(Ordering::SeqCst);
+    let lsn = shared.pipeline.end();
+    let lag = shared.progress.lag_ms(lsn, super::monotonic_ns());
     json!({
         "role": if solo { "solo" } else { "primary" },
         "ftrun_pid": std::process::id(), "server_pid": pid, "epoch": shared.epoch.load(Ordering::SeqCst),
-        "lsn": lsn, "acked_lsn": acked, "replayed_lsn": replayed, "lag_ms": serde_json::Value::Null,
+        "lsn": lsn.0, "acked_lsn": acked, "replayed_lsn": replayed, "lag_ms": if solo { 0 } else { lag },
     })
 }

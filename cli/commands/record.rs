@@ -1,7 +1,5 @@
 //! `ftrun record`: a program and its log, without backup and proxy.
 
-use std::time::Duration;
-
 use anyhow::{Result, anyhow};
 use common::ids::{Epoch, Lsn};
 use common::log::directory::Writer;
@@ -11,7 +9,7 @@ use tracer::capture::{self, About};
 use tracer::launch::Command;
 use tracer::pipeline::{Pipeline, Producer};
 use tracer::recorder::{Ending, Recorder};
-use tracer::start;
+use tracer::{ship, start};
 
 use crate::args::Record;
 use crate::ending::{self, Bond};
@@ -31,6 +29,7 @@ pub fn run(args: Record) -> Result<Exit> {
     let mut contents = MemoryStore::default();
     let about = About { log_id: super::random(), lsn: Lsn(0), command: args.server };
     let (stopped, manifest) = capture::capture(started.stopped, &started.kernel, about, &mut contents)?;
+    let (patch, sites) = start::patch(&stopped)?;
     drop(pinned);
     // As text: what cannot be written is no bad log.
     let writer = Writer::create(&args.output, &manifest, &contents, SEGMENT_LEN)
@@ -50,11 +49,11 @@ pub fn run(args: Record) -> Result<Exit> {
         super::forward_signals(stopped.pid());
         let pid = stopped.pid();
         let mut producer = Producer(&pipeline);
-        let mut recorder = Recorder::new(started.kernel, &mut producer, None, started.sites);
+        let mut recorder = Recorder::new(started.kernel, &mut producer, None, sites);
         let ending = recorder
             .learn_file_areas(pid)
             .map_err(anyhow::Error::from)
-            .and_then(|()| Ok(recorder.note(&started.patch)?))
+            .and_then(|()| Ok(recorder.note(&patch)?))
             .and_then(|()| Ok(recorder.run(stopped, 0)?));
         super::forget_signals();
         pipeline.close();
@@ -69,7 +68,7 @@ pub fn run(args: Record) -> Result<Exit> {
 /// Writes the log as it grows.
 fn ship(pipeline: &Pipeline, mut writer: Writer) -> Result<()> {
     loop {
-        let Some(batch) = pipeline.take(Duration::from_secs(3600)) else { continue };
+        let Some(batch) = pipeline.take(ship::PATIENCE_OF_INPUT) else { continue };
         if batch.bytes.is_empty() {
             return Ok(());
         }

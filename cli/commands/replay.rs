@@ -1,14 +1,19 @@
 //! `ftrun replay`: a recording runs again and is compared record by record.
 
 use std::io::{ErrorKind, Write};
+use std::net::Ipv4Addr;
+use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, Result, anyhow, bail};
-use common::ids::ConnId;
+use common::ids::{ConnId, ReplicaId};
 use common::log::directory::{Reader, Tail};
 use replayer::driver::{Driver, Outputs};
 use replayer::restore;
+use replayer::retained::Retained;
+use tracer::recorder::{Ending, FileAreas};
 use tracer::say;
 
+use super::live::Survivor;
 use crate::args::Replay;
 use crate::ending::{self, Bond};
 use crate::exit::Exit;
@@ -37,6 +42,27 @@ impl Outputs for Standard {
     }
 }
 
+/// Test only: the replica goes on by itself from where it stands.
+fn live(driver: Driver) -> Result<Exit> {
+    let Some(point) = driver.into_point()? else {
+        bail!("the log ends with the server: nothing is left that could go live");
+    };
+    let epoch = point.kernel.epoch();
+    let survivor = Survivor {
+        proxy: None,
+        retained: &Retained::default(),
+        epoch,
+        replica: ReplicaId(0),
+        advertise: Ipv4Addr::LOCALHOST.into(),
+        primary_clock: None,
+    };
+    let ended = survivor.serve(point, &AtomicU64::new(epoch.0), || Ok(()))?;
+    Ok(match ended {
+        Ending::Ended(status) => Exit::Server(status),
+        Ending::Killed => Exit::Server(libc::SIGKILL),
+    })
+}
+
 pub fn run(args: Replay) -> Result<Exit> {
     let cpu = super::processor(args.cpu, 0);
     let _pinned = super::Pinned::on(cpu);
@@ -44,9 +70,13 @@ pub fn run(args: Replay) -> Result<Exit> {
     let (stopped, kernel) = restore::restore(reader.manifest(), reader.content(), cpu)?;
     ending::with_us(stopped.pid(), Bond::Traced, None)?;
     let mut outputs = Standard::default();
-    let mut driver = Driver::new(stopped, kernel, reader.manifest().lsn);
+    let files = FileAreas::in_snapshot(&reader.manifest().memory);
+    let mut driver = Driver::new(stopped, kernel, files, reader.manifest().lsn);
     let mut records = 0u64;
     for entry in reader.by_ref() {
+        if args.live_after == Some(records) {
+            return live(driver);
+        }
         let step = entry
             .map_err(anyhow::Error::from)
             .and_then(|entry| Ok(driver.apply(entry.lsn, &entry.record, &mut outputs)?));
@@ -55,6 +85,9 @@ pub fn run(args: Replay) -> Result<Exit> {
             return Err(anyhow!("the server's output cannot be written: {error}"));
         }
         records += 1;
+    }
+    if args.live_after.is_some() {
+        return live(driver);
     }
     match reader.tail() {
         Some(Tail::Ended) => {}

@@ -53,7 +53,7 @@ pub use timer::{IntervalTimers, Setting};
 
 use crate::ids::{ConnId, Epoch};
 use crate::orders::{ListenerId, Progress};
-use crate::record::{Kind, Record};
+use crate::record::{Instruction, Kind, Record};
 use call::Call;
 use connections::Aside;
 
@@ -131,6 +131,8 @@ pub struct Kernel {
     timers: IntervalTimers,
     identity: Identity,
     monotonic_ns: u64,
+    clocks: BTreeMap<i32, u64>,
+    tsc: u64,
     next_listener: u64,
     /// Whether the server ever took a POSIX lock: without one, closing a file need not look for them.
     posix_locks: bool,
@@ -183,6 +185,8 @@ impl Kernel {
             timers: IntervalTimers::default(),
             identity,
             monotonic_ns: initial.monotonic_ns,
+            clocks: BTreeMap::new(),
+            tsc: 0,
             next_listener: 0,
             posix_locks: false,
             ended: None,
@@ -222,7 +226,13 @@ impl Kernel {
                 self.ended = Some(record.result);
                 Ok(())
             }
-            Kind::Instruction | Kind::Patch => Ok(()),
+            Kind::Instruction => {
+                if [Instruction::Rdtsc as u16, Instruction::Rdtscp as u16].contains(&record.number) {
+                    self.tsc = self.tsc.max(record.arg(4) << 32 | record.arg(1));
+                }
+                Ok(())
+            }
+            Kind::Patch => Ok(()),
         }
     }
 
@@ -272,6 +282,17 @@ impl Kernel {
     #[must_use]
     pub fn monotonic_ns(&self) -> u64 {
         self.monotonic_ns
+    }
+
+    /// Clocks that never go back and that the server has read: the highest it has seen of each, in nanoseconds.
+    pub fn clocks(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
+        self.clocks.iter().map(|(&clock, &seen)| (clock, seen))
+    }
+
+    /// The highest time-stamp counter that the server has seen (rdtsc, rdtscp): it must not go back behind it either.
+    #[must_use]
+    pub fn tsc(&self) -> u64 {
+        self.tsc
     }
 
     /// The wait status (waitpid(2)) once the server has ended.

@@ -36,7 +36,7 @@ pub const PAGE_LEN: u64 = 4096;
 /// First bytes of an encoded manifest.
 pub const SNAPSHOT_MAGIC: [u8; 8] = *b"FTRUNSNP";
 /// Version of the encoded manifest: raised with every change of [`Manifest`] or of a type in it.
-pub const SNAPSHOT_VERSION: u32 = 1;
+pub const SNAPSHOT_VERSION: u32 = 2;
 const HEADER_LEN: usize = 60;
 
 /// BLAKE3 of the bytes of a chunk: their name in every store.
@@ -150,6 +150,8 @@ pub struct Manifest {
     pub xstate: Vec<u8>,
     /// Where the kernel believes the parts of the process to be.
     pub layout: Layout,
+    /// Resource limits (getrlimit(2)): number, soft, hard.
+    pub limits: Vec<(u32, u64, u64)>,
     /// The kernel-state model, as its own module encodes it.
     #[serde(with = "crate::raw")]
     pub kernel: Vec<u8>,
@@ -368,6 +370,7 @@ pub(crate) mod tests {
             xstate: vec![2; 832],
             layout: Layout { brk: 0x50_1000, auxv: vec![3; 16], ..Layout::default() },
             kernel: vec![4; 10],
+            limits: vec![(3, 8 << 20, u64::MAX)],
             command: vec!["server".to_owned(), "-p".to_owned()],
             cwd: "/srv".to_owned(),
         }

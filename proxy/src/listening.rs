@@ -3,7 +3,7 @@
 //! SO_REUSEADDR is always set, so that a new proxy can take the port of its predecessor; a port that somebody listens on still
 //! gives EADDRINUSE. Clients are accepted whether or not a server is there: without one they wait in the proxy.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -45,7 +45,7 @@ struct Slot {
 pub(crate) struct Listening {
     slots: BTreeMap<ListenerId, Slot>,
     /// Where each listener was bound, also after it was closed: a takeover may need it again.
-    places: HashMap<ListenerId, SocketAddr>,
+    places: BTreeMap<ListenerId, SocketAddr>,
     override_first: Option<SocketAddr>,
 }
 

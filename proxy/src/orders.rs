@@ -12,7 +12,7 @@
 //! A replica that lost its control connection may come back in its seat; another replica may not take a seat while its
 //! holder is connected.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use common::ids::{Epoch, ReplicaId};
 use common::orders::Role;
@@ -85,7 +85,7 @@ pub struct Authority {
     backup: Option<Seat>,
     /// Who won the epoch in force, as far as it said so.
     winner: Option<ReplicaId>,
-    greetings: HashMap<ControlId, Greeting>,
+    greetings: BTreeMap<ControlId, Greeting>,
     /// Test only: orders of any epoch are obeyed.
     ignore_epochs: bool,
 }

@@ -4,7 +4,7 @@
 //! another byte; the tasks are then woken to act on it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -44,13 +44,13 @@ pub(crate) struct Shared {
     pub(crate) ports: RefCell<Ports>,
     pub(crate) reports: Reports,
     /// Where to send to each control connection.
-    pub(crate) controls: RefCell<HashMap<ControlId, mpsc::Sender<ToReplica>>>,
+    pub(crate) controls: RefCell<BTreeMap<ControlId, mpsc::Sender<ToReplica>>>,
     /// The server's own end, by its wait status.
     pub(crate) exit: Cell<Option<i32>>,
     /// Wakes the main task: an exit, a replica that came or left, the last connection that ended.
     pub(crate) news: Notify,
     entries: RefCell<BTreeMap<u64, Rc<Entry>>>,
-    names: RefCell<HashMap<ConnId, Rc<Entry>>>,
+    names: RefCell<BTreeMap<ConnId, Rc<Entry>>>,
     next_serial: Cell<u64>,
 }
 
@@ -183,7 +183,7 @@ impl Shared {
 
     /// A new primary carries the connections on; says which of them nobody will resume.
     pub(crate) fn take_over(&self, epoch: Epoch, resume: SocketAddr, carried: &[Carried]) -> Vec<ConnId> {
-        let by_id: HashMap<ConnId, &Carried> =
+        let by_id: BTreeMap<ConnId, &Carried> =
             carried.iter().map(|carried| (canonical_id(carried.progress.conn), carried)).collect();
         for entry in self.all() {
             let id = entry.state.borrow().id();

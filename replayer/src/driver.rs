@@ -3,19 +3,22 @@
 //! The process only moves when the record that says how far is in hand: after a record is applied it stands, and everything
 //! up to that record has happened in it. From such a point it can go live.
 
+mod deliver;
 mod execute;
 
 use std::collections::VecDeque;
 
 use common::ids::{ConnId, Lsn};
 use common::kernel::{Kernel, Object};
-use common::record::{Kind, Placement, Record, Segment, SegmentRole};
-use common::syscall::{self, Class, Shape, nr};
+use common::record::{Kind, Record, Segment, SegmentRole};
+use common::syscall::{self, Class, Memory, Shape, nr};
 use thiserror::Error;
+use tracer::inject::InjectError;
 use tracer::instructions::{self, Sites};
 use tracer::launch::LaunchError;
-use tracer::signals::{self, Delivering};
-use tracer::sys::ptrace::{Resume, SIGINFO_LEN};
+use tracer::recorder::FileAreas;
+use tracer::signals;
+use tracer::sys::ptrace::Resume;
 use tracer::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
 
 use crate::divergence::{Divergence, describe};
@@ -31,6 +34,9 @@ pub enum ReplayError {
     /// The process could not be handled.
     #[error("the replica: {0}")]
     Tracee(#[from] TraceeError),
+    /// A call inside of it failed.
+    #[error("the replica: {0}")]
+    Inject(#[from] InjectError),
     /// Its memory map could not be read.
     #[error("the replica: {0}")]
     Map(#[from] LaunchError),
@@ -72,6 +78,8 @@ pub struct Point {
     pub kernel: Kernel,
     /// Patched instructions.
     pub sites: Sites,
+    /// Memory that holds what a file held, and is not mapped from it.
+    pub file_areas: FileAreas,
     /// The end of the log that was applied.
     pub lsn: Lsn,
 }
@@ -82,6 +90,7 @@ pub struct Driver {
     at: At,
     kernel: Kernel,
     sites: Sites,
+    file_areas: FileAreas,
     /// The call whose restart code is in rax, and the code.
     returned: Option<(u64, i64)>,
     /// What restart_syscall resumes.
@@ -91,13 +100,14 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// For a process as restored.
+    /// For a process as restored; `file_areas` is what was mapped from files in it.
     #[must_use]
-    pub fn new(stopped: Stopped, kernel: Kernel, lsn: Lsn) -> Self {
+    pub fn new(stopped: Stopped, kernel: Kernel, file_areas: FileAreas, lsn: Lsn) -> Self {
         Self {
             at: At::Ready(stopped, 0),
             kernel,
             sites: Sites::default(),
+            file_areas,
             returned: None,
             restart: None,
             lsn,
@@ -177,29 +187,31 @@ impl Driver {
     /// # Errors
     /// When the process is gone.
     pub fn into_point(self) -> Result<Option<Point>, ReplayError> {
-        let (stopped, deliver) = match self.at {
-            At::Ready(stopped, _) | At::Exiting(stopped) => (stopped, None),
-            At::Delivering(stopped, record) => (stopped, Some(record)),
+        let (stopped, deliver, exiting) = match self.at {
+            At::Ready(stopped, _) => (stopped, None, false),
+            At::Exiting(stopped) => (stopped, None, true),
+            At::Delivering(stopped, record) => (stopped, Some(record), false),
             At::Dead(_) | At::Lost => return Ok(None),
         };
         let mut registers = stopped.registers()?;
+        if exiting {
+            // It stands before the last call of its life, which is made again.
+            registers = signals::before_call(&registers);
+        }
         if let (Some((number, _)), None) = (self.returned, &deliver) {
             // The call was interrupted by something that no handler saw: it is made again, from its beginning.
             registers.rip -= 2;
             let original = self.restart.filter(|_| number == u64::from(nr::RESTART_SYSCALL));
             registers.rax = original.map_or(number, |(shape, _)| shape.number.into());
         }
-        Ok(Some(Point { stopped, registers, deliver, kernel: self.kernel, sites: self.sites, lsn: self.lsn }))
+        let Self { kernel, sites, file_areas, lsn, .. } = self;
+        Ok(Some(Point { stopped, registers, deliver, kernel, sites, file_areas, lsn }))
     }
 
     /// Ends the process.
     pub fn kill(self) {
-        if let At::Ready(stopped, _) | At::Delivering(stopped, _) | At::Exiting(stopped) = self.at
-            && stopped.send(libc::SIGKILL).is_ok()
-            && let Ok(running) = stopped.resume(Resume::Continue, 0)
-        {
-            // Its end is all that is waited for; how it came does not matter any more.
-            let _ = running.wait();
+        if let At::Ready(stopped, _) | At::Delivering(stopped, _) | At::Exiting(stopped) = self.at {
+            put_down(stopped);
         }
     }
 
@@ -226,7 +238,7 @@ impl Driver {
     }
 
     /// Runs to the next stop. Signals that somebody sent to the replica from outside are not part of the log.
-    fn advance(&mut self, lsn: Lsn, record: &Record, fault: Option<i32>) -> Result<Event, ReplayError> {
+    fn advance(&mut self, lsn: Lsn, record: &Record) -> Result<Event, ReplayError> {
         let (stopped, signal) = match self.take() {
             At::Ready(stopped, signal) => (stopped, signal),
             At::Delivering(stopped, delivering) => (stopped, i32::from(delivering.number)),
@@ -248,17 +260,16 @@ impl Driver {
         let mut event = stopped.run(Resume::Continue, signal)?;
         loop {
             event = match event {
-                Event::Signal(stopped, signal) if Some(signal) != fault && is_from_outside(&stopped)? => {
+                Event::Signal(stopped, signal) if is_from_outside(&stopped, signal)? => {
                     stopped.run(Resume::Continue, 0)?
                 }
-                Event::GroupStop(stopped) => stopped.run(Resume::Listen, 0)?,
                 other => return Ok(other),
             };
         }
     }
 
     fn call(&mut self, lsn: Lsn, record: &Record, outputs: &mut dyn Outputs) -> Result<(), ReplayError> {
-        let stopped = match self.advance(lsn, record, None)? {
+        let stopped = match self.advance(lsn, record)? {
             Event::Seccomp(stopped) => stopped,
             other => return Err(self.wrong_stop(lsn, record, other)),
         };
@@ -318,7 +329,12 @@ impl Driver {
             }
         };
         for segment in record.segments.iter().filter(|s| s.role == SegmentRole::Out) {
-            stopped.write(segment.address, &segment.bytes)?;
+            // What a failed call left is often what was there: memory that cannot be written is not touched.
+            let there = record.result < 0
+                && stopped.bytes(segment.address, segment.bytes.len()).is_ok_and(|b| b == segment.bytes);
+            if !there {
+                stopped.write(segment.address, &segment.bytes)?;
+            }
         }
         let (bulk, check) = match syscall::at_exit(&gathered, shape, &call.args, record.result, &stopped) {
             Ok(both) => both,
@@ -357,66 +373,16 @@ impl Driver {
         }
     }
 
-    fn signal(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
-        let info: Option<[u8; SIGINFO_LEN]> =
-            record.bytes_of(SegmentRole::SigInfo).and_then(|bytes| bytes.try_into().ok());
-        let (Some(placement), Some(info), 1..=64) = (Placement::from_result(record.result), info, record.number) else {
-            return Err(self.diverged(lsn, record, "a signal record", "a malformed one", None));
-        };
-        let Delivering { stopped, signal } = match placement {
-            Placement::Exit => {
-                let At::Ready(stopped, 0) = self.take() else {
-                    return Err(self.diverged(lsn, record, "the return of a call", "another point", None));
-                };
-                let mut regs = stopped.registers()?;
-                if let Some((number, _)) = self.returned.take() {
-                    regs.orig_rax = number;
-                }
-                if regs.rip != record.arg(2) {
-                    return Err(self.elsewhere(lsn, record, regs));
-                }
-                signals::force(stopped, &regs, record, &info)?
-            }
-            Placement::Entry => {
-                let stopped = match self.advance(lsn, record, None)? {
-                    Event::Seccomp(stopped) => stopped,
-                    other => return Err(self.wrong_stop(lsn, record, other)),
-                };
-                let regs = stopped.registers()?;
-                let before = signals::before_call(&regs);
-                if before.rip != record.arg(2) || before.rax != record.arg(3) {
-                    return Err(self.elsewhere(lsn, record, regs));
-                }
-                signals::force(stopped, &before, record, &info)?
-            }
-            Placement::Fault => {
-                let expected = i32::from(record.number);
-                let stopped = match self.advance(lsn, record, Some(expected))? {
-                    Event::Signal(stopped, signal) if signal == expected => stopped,
-                    other => return Err(self.wrong_stop(lsn, record, other)),
-                };
-                let regs = stopped.registers()?;
-                if regs.rip != record.arg(2) {
-                    return Err(self.elsewhere(lsn, record, regs));
-                }
-                stopped.set_siginfo(&info)?;
-                Delivering { stopped, signal: expected }
-            }
-        };
-        self.at = if signal == 0 { At::Ready(stopped, 0) } else { At::Delivering(stopped, record.clone()) };
-        Ok(())
-    }
-
     fn instruction(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
-        let (stopped, signal) = match self.advance(lsn, record, None)? {
+        let (stopped, signal) = match self.advance(lsn, record)? {
             Event::Signal(stopped, signal) => (stopped, signal),
             other => return Err(self.wrong_stop(lsn, record, other)),
         };
         let (regs, info) = (stopped.registers()?, stopped.siginfo()?);
         match instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
             Some(trapped) if trapped.site == record.arg(0) && trapped.instruction as u16 == record.number => {
-                stopped.set_registers(&instructions::apply(trapped, record, &regs))?;
-                stopped.set_signal_mask(self.kernel.mask())?;
+                let after = instructions::apply(trapped, record, &regs);
+                let (stopped, _) = signals::undo_forced(stopped, &after, signal, self.kernel.signals())?;
                 self.at = At::Ready(stopped, 0);
                 Ok(())
             }
@@ -435,8 +401,17 @@ impl Driver {
     }
 
     fn end(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
-        match self.advance(lsn, record, None)? {
-            Event::Dead(status) if i64::from(status) == record.result => {
+        let status = record.result as i32;
+        // The signal took it in the midst of its own code, wherever that was, or is the one that is being delivered.
+        if libc::WIFSIGNALED(status) && matches!(self.at, At::Ready(_, 0) | At::Delivering(..)) {
+            if let At::Ready(stopped, _) | At::Delivering(stopped, _) = self.take() {
+                put_down(stopped);
+            }
+            self.at = At::Dead(status);
+            return Ok(());
+        }
+        match self.advance(lsn, record)? {
+            Event::Dead(found) if found == status => {
                 self.at = At::Dead(status);
                 Ok(())
             }
@@ -472,8 +447,16 @@ impl Driver {
     }
 }
 
-/// Whether a signal was sent by a process, and so can be no fault of the replayed program.
-fn is_from_outside(stopped: &Stopped) -> Result<bool, TraceeError> {
-    let info = stopped.siginfo()?;
-    Ok(i32::from_le_bytes([info[8], info[9], info[10], info[11]]) <= 0)
+fn put_down(stopped: Stopped) {
+    if stopped.send(libc::SIGKILL).is_ok()
+        && let Ok(running) = stopped.resume(Resume::Continue, 0)
+    {
+        // Its end is all that is waited for; how it came does not matter any more.
+        let _ = running.wait();
+    }
+}
+
+/// Whether a signal was sent, by a process or a terminal: it is no fault of the replayed program then.
+fn is_from_outside(stopped: &Stopped, signal: i32) -> Result<bool, TraceeError> {
+    Ok(!signals::is_fault(signal, &stopped.siginfo()?))
 }

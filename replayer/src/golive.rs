@@ -184,8 +184,24 @@ impl Resumed {
     }
 }
 
-/// Makes everything that `kernel` says and gives it to the server. `now_monotonic_ns` is the CLOCK_MONOTONIC that the
-/// server sees from now on, in nanoseconds: what is left of its timers is counted from there.
+/// The server's CLOCK_MONOTONIC: what is left of its timers is counted from there.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// What it shows now, in nanoseconds.
+    pub now_ns: u64,
+    /// How far it is ahead of this machine's, in nanoseconds.
+    pub offset_ns: i64,
+}
+
+impl Clock {
+    /// A clock that is `offset_ns` ahead of this machine's, now.
+    #[must_use]
+    pub fn ahead_by(offset_ns: i64) -> Self {
+        Self { now_ns: timers::own_clock(libc::CLOCK_MONOTONIC).saturating_add_signed(offset_ns), offset_ns }
+    }
+}
+
+/// Makes everything that `kernel` says and gives it to the server.
 ///
 /// The server's process must hold no descriptors of its own but those that the target needs.
 ///
@@ -196,7 +212,7 @@ pub fn revive(
     kernel: &Kernel,
     target: &mut dyn Target,
     sockets: &mut Resumed,
-    now_monotonic_ns: u64,
+    clock: Clock,
 ) -> Result<Report, GoLiveError> {
     if let Some(status) = kernel.ended() {
         return Err(GoLiveError::Ended { status });
@@ -210,7 +226,7 @@ pub fn revive(
         kernel,
         server: Server::new(target),
         sockets,
-        now_ns: now_monotonic_ns,
+        clock,
         numbers,
         pairs: BTreeMap::new(),
         pipes: BTreeMap::new(),
@@ -234,7 +250,7 @@ struct Revival<'a> {
     kernel: &'a Kernel,
     server: Server<'a>,
     sockets: &'a mut Resumed,
-    now_ns: u64,
+    clock: Clock,
     numbers: BTreeMap<DescriptionId, Vec<(i32, bool)>>,
     /// Second ends of socket pairs, made with the first.
     pairs: BTreeMap<DescriptionId, OwnedFd>,

@@ -1,6 +1,7 @@
 //! From replay to service: the process gets real objects, the proxy its new address, the connections their sockets.
 
 mod courier;
+mod mappings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -15,6 +16,7 @@ use thiserror::Error;
 use tracer::control::{ControlError, ProxyControl};
 use tracer::inject::{Held, InjectError, Session};
 use tracer::instructions::Sites;
+use tracer::recorder::FileAreas;
 use tracer::signals;
 use tracer::tracee::{Stopped, TraceeError};
 
@@ -75,13 +77,15 @@ pub struct Living {
     pub kernel: Kernel,
     /// Patched instructions.
     pub sites: Sites,
+    /// Memory that holds what a file held, and is not mapped from it.
+    pub file_areas: FileAreas,
     /// Signals that came meanwhile.
     pub held: Vec<Held>,
     /// What was done.
     pub report: Report,
 }
 
-/// Makes the process at `point` live. `clock` is the CLOCK_MONOTONIC that it sees from now on, in nanoseconds.
+/// Makes the process at `point` live. Its CLOCK_MONOTONIC is this machine's and `clock_offset`, in nanoseconds.
 ///
 /// # Errors
 /// When it cannot. The replica is lost then.
@@ -90,16 +94,18 @@ pub fn go_live(
     proxy: Option<&ProxyControl>,
     retained: &Retained,
     identity: Identity,
-    clock: u64,
+    clock_offset: i64,
 ) -> Result<Living, LiveError> {
-    let Point { stopped, registers, deliver, kernel, sites, .. } = point;
+    let Point { stopped, registers, deliver, kernel, sites, mut file_areas, .. } = point;
     let mut sockets = Resumed::prepare(&kernel, identity.advertise)?;
     if let Some(proxy) = proxy {
         take_over(&kernel, proxy, retained, identity, Some(&mut sockets))?;
     }
     let session = Session::begin(stopped, registers);
     let mut server = courier::Courier::open(session, &kernel)?;
-    let report = golive::revive(&kernel, &mut server, &mut sockets, clock)?;
+    let copies = mappings::restore(&mut server, &mut file_areas)?;
+    let mut report = golive::revive(&kernel, &mut server, &mut sockets, golive::Clock::ahead_by(clock_offset))?;
+    report.losses.extend(copies);
     let (stopped, held) = server.close()?.end()?;
     let (stopped, signal) = match deliver {
         Some(record) => {
@@ -109,7 +115,7 @@ pub fn go_live(
         }
         None => (stopped, 0),
     };
-    Ok(Living { stopped, signal, kernel, sites, held, report })
+    Ok(Living { stopped, signal, kernel, sites, file_areas, held, report })
 }
 
 /// Tells the proxy who acts now and brings its connections here. Connections that the server has closed get what is left of
@@ -128,18 +134,19 @@ pub fn take_over(
     let listener = TcpListener::bind((identity.advertise, 0)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let resume = listener.local_addr().map_err(failed)?;
-    let carried: Vec<Carried> = kernel
-        .connections()
-        .iter()
-        .filter(|progress| !(progress.closed && retained.has_received(progress.conn, progress.produced)))
-        .map(|progress| {
-            // A connection that the proxy has all of has nothing kept: it goes on where it stands.
-            let (start, bytes) = retained.rest(progress.conn);
-            let output_from = if bytes.is_empty() { progress.produced } else { start };
-            Carried { progress, output_from }
-        })
-        .collect();
-    let mut awaited: BTreeMap<ConnId, bool> = carried.iter().map(|c| (c.progress.conn, c.progress.closed)).collect();
+    let mut carried = Vec::new();
+    // What each connection is sent is settled together with where it begins: the proxy may go on to say what it has received.
+    let mut awaited = BTreeMap::new();
+    for progress in kernel.connections().iter() {
+        if progress.closed && retained.has_received(progress.conn, progress.produced) {
+            continue;
+        }
+        let (start, rest) = retained.rest(progress.conn);
+        // A connection that the proxy has all of has nothing kept: it goes on where it stands.
+        let output_from = if rest.is_empty() { progress.produced } else { start };
+        carried.push(Carried { progress, output_from });
+        awaited.insert(progress.conn, Awaited { closed: progress.closed, rest });
+    }
     let listeners = sockets.as_ref().map(|s| s.listeners()).unwrap_or_default();
     let message = ToProxy::Takeover { epoch: identity.epoch, replica: identity.replica, resume, listeners, carried };
     match proxy.ask(&message, "Takeover")? {
@@ -158,9 +165,8 @@ pub fn take_over(
             wait_readable(&listener, deadline);
             continue;
         };
-        let Some((conn, stream)) = greet(stream, identity.epoch, retained) else { continue };
-        if let Some(closed) = awaited.remove(&conn)
-            && !closed
+        let Some((conn, stream)) = greet(stream, identity.epoch, &awaited) else { continue };
+        if let Some(Awaited { closed: false, .. }) = awaited.remove(&conn)
             && let Some(sockets) = &mut sockets
         {
             sockets.insert(conn, stream.into());
@@ -181,8 +187,15 @@ fn wait_readable(listener: &TcpListener, deadline: Instant) {
     let _ = nix::poll::poll(&mut fds, timeout);
 }
 
-/// Reads the header of a resumed connection and sends what the proxy lacks.
-fn greet(mut stream: TcpStream, epoch: Epoch, retained: &Retained) -> Option<(ConnId, TcpStream)> {
+/// A connection that the proxy is to bring back.
+struct Awaited {
+    closed: bool,
+    /// The output that it is sent first.
+    rest: Vec<u8>,
+}
+
+/// Reads the header of a resumed connection and sends what the proxy may lack.
+fn greet(mut stream: TcpStream, epoch: Epoch, awaited: &BTreeMap<ConnId, Awaited>) -> Option<(ConnId, TcpStream)> {
     stream.set_nonblocking(false).ok()?;
     stream.set_nodelay(true).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -190,8 +203,7 @@ fn greet(mut stream: TcpStream, epoch: Epoch, retained: &Retained) -> Option<(Co
     let mut raw = [0; RESUME_HEADER_LEN];
     stream.read_exact(&mut raw).ok()?;
     let header = ResumeHeader::decode(&raw).filter(|header| header.epoch == epoch)?;
-    let (_, rest) = retained.rest(header.conn);
-    stream.write_all(&rest).ok()?;
+    stream.write_all(&awaited.get(&header.conn)?.rest).ok()?;
     stream.set_read_timeout(None).ok()?;
     stream.set_write_timeout(None).ok()?;
     Some((header.conn, stream))

@@ -5,7 +5,7 @@
 use common::codec;
 use common::kernel::Kernel;
 use common::snapshot::{Area, Chunk, ContentHash, ContentSource, Manifest, StoreError};
-use common::syscall::nr;
+use common::syscall::{Memory, nr};
 use thiserror::Error;
 use tracer::inject::{self, InjectError, Session};
 use tracer::launch::{self, LaunchError};
@@ -24,6 +24,18 @@ pub enum RestoreError {
         .0.join(", ")
     )]
     Features(Vec<String>),
+    /// The memory that the server may use is not allowed here.
+    #[error(
+        "resource limit {resource} cannot be set to {soft} (hard {hard}): raise the hard limit for ftrun on this machine"
+    )]
+    Limit {
+        /// RLIMIT_*.
+        resource: u32,
+        /// Soft limit of the primary.
+        soft: u64,
+        /// Hard limit of the primary.
+        hard: u64,
+    },
     /// Memory contents are missing.
     #[error("the snapshot's content {0} is not there: the log is incomplete")]
     Missing(ContentHash),
@@ -74,6 +86,7 @@ pub fn restore(
             session = session.call(nr::MUNMAP.into(), args)?.0;
         }
     }
+    session = set_limits(session, manifest)?;
     for area in &manifest.memory {
         session = map(session, area, contents)?;
     }
@@ -85,6 +98,32 @@ pub fn restore(
     stopped.set_signal_mask(kernel.mask())?;
     provisional.keep();
     Ok((stopped, kernel))
+}
+
+/// Limits decide where a stack stops growing and when memory is refused: they are part of the state. Others may differ where
+/// this machine does not allow as much.
+fn set_limits(mut session: Session, manifest: &Manifest) -> Result<Session, RestoreError> {
+    let memory = [libc::RLIMIT_STACK, libc::RLIMIT_DATA, libc::RLIMIT_AS];
+    // The time that the replica has used is its own.
+    for &(resource, soft, hard) in manifest.limits.iter().filter(|(resource, ..)| *resource != libc::RLIMIT_CPU) {
+        let at = session.scratch(&[soft.to_le_bytes(), hard.to_le_bytes()].concat())?;
+        let (next, result) = session.call_raw(nr::PRLIMIT64.into(), [0, resource.into(), at, 0, 0, 0])?;
+        session = next;
+        if result < 0 && memory.contains(&resource) {
+            return Err(RestoreError::Limit { resource, soft, hard });
+        }
+        if result < 0 {
+            // As much of it as the hard limit here allows.
+            let (next, _) =
+                session.call_raw(nr::PRLIMIT64.into(), [0, resource.into(), 0, inject::SCRATCH + 16, 0, 0])?;
+            session = next;
+            let own = session.process().bytes(inject::SCRATCH + 24, 8).unwrap_or_default();
+            let own = u64::from_le_bytes(own.try_into().unwrap_or_default());
+            let at = session.scratch(&[soft.min(own).to_le_bytes(), own.to_le_bytes()].concat())?;
+            session = session.call(nr::PRLIMIT64.into(), [0, resource.into(), at, 0, 0, 0])?.0;
+        }
+    }
+    Ok(session)
 }
 
 fn map(session: Session, area: &Area, contents: &dyn ContentSource) -> Result<Session, RestoreError> {

@@ -5,7 +5,7 @@
 //   // exit: 3               exit status (0 if absent)
 //   // signal: 6             the signal it dies by
 //   // stdin: text           one line of standard input (/dev/null if absent)
-//   // refused: 2            the recorder refuses at least so many calls, and says which
+//   // refused: fork         what ftrun refuses it, by name: such a guest checks the errno and is not run natively
 //   // output: fixed         what it prints is the same in every run, so a recorded run must print it too
 //
 // Guests are single-threaded, start no children, need no arguments, write only into the current directory

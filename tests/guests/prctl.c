@@ -23,6 +23,9 @@ int main(void) {
     printf("no new privileges: %d\n", prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
     char *area = OK(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     printf("naming memory: %d\n", prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, area, 4096, "guest"));
+    int signal = -1;
+    OK(prctl(PR_GET_PDEATHSIG, &signal));
+    printf("death signal %d, keep capabilities %d\n", signal, prctl(PR_GET_KEEPCAPS));
     FAILS(EINVAL, prctl(PR_CAPBSET_READ, 9999));
     FAILS(EFAULT, prctl(PR_SET_NAME, 8));
     return 0;

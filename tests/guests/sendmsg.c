@@ -20,7 +20,7 @@ int main(void) {
     struct timeval arrival;
     memcpy(&arrival, CMSG_DATA(head), sizeof arrival);
     printf("arrived at %ld.%06ld\n", arrival.tv_sec, arrival.tv_usec);
-    message = (struct msghdr){.msg_iov = in, .msg_iovlen = 5000};
+    message.msg_iovlen = 5000;
     FAILS(EMSGSIZE, sendmsg(one, &message, 0));
     int ends[2];
     tcp_pair(ends);

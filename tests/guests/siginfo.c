@@ -1,4 +1,4 @@
-// SA_SIGINFO: who sent a signal and how: kill, tgkill, a timer; and the context it came from.
+// SA_SIGINFO: who sent a signal and how: kill, tgkill, sigqueue, a timer, a fault; and the context it came from.
 #include "guest.h"
 
 #include <ucontext.h>
@@ -25,8 +25,8 @@ int main(void) {
     CHECK(last.si_code == SI_USER && last.si_pid == getpid());
     OK(syscall(SYS_tgkill, getpid(), getpid(), SIGTERM));
     CHECK(last.si_code == SI_TKILL && last.si_uid == getuid());
-    OK(syscall(SYS_tkill, getpid(), SIGRTMIN + 3));
-    CHECK(last.si_signo == SIGRTMIN + 3);
+    OK(sigqueue(getpid(), SIGRTMIN + 3, (union sigval){.sival_int = 99}));
+    CHECK(last.si_code == SI_QUEUE && last.si_value.sival_int == 99);
     tick_every(10, 10);
     pause();
     tick_every(0, 0);

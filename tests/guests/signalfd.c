@@ -1,4 +1,4 @@
-// signalfd4(2): blocked signals become readable, with their sender.
+// signalfd4(2): blocked signals become readable, with sender and value.
 #include "guest.h"
 
 #include <poll.h>
@@ -13,10 +13,11 @@ int main(void) {
     int fd = OK(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
     struct signalfd_siginfo info;
     FAILS(EAGAIN, read(fd, &info, sizeof info));
-    OK(kill(getpid(), SIGUSR1));
+    OK(sigqueue(getpid(), SIGUSR1, (union sigval){.sival_int = 4711}));
     CHECK(read(fd, &info, sizeof info) == sizeof info);
-    printf("signal %u code %d pid %u uid %u\n", info.ssi_signo, info.ssi_code, info.ssi_pid, info.ssi_uid);
-    CHECK(info.ssi_signo == SIGUSR1 && info.ssi_code == SI_USER && info.ssi_pid == (uint32_t)getpid());
+    printf("signal %u code %d pid %u uid %u value %d\n", info.ssi_signo, info.ssi_code, info.ssi_pid, info.ssi_uid,
+           info.ssi_int);
+    CHECK(info.ssi_signo == SIGUSR1 && info.ssi_int == 4711 && info.ssi_pid == (uint32_t)getpid());
     tick_every(5, 0);
     struct pollfd entry = {.fd = fd, .events = POLLIN};
     CHECK(poll(&entry, 1, 5000) == 1);

@@ -4,6 +4,8 @@
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -98,14 +100,63 @@ fn group(child: &Child) -> Pid {
 /// Panics if it cannot be started, runs longer than [`DEADLINE`] or leaves a process that holds its output.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> Ended {
+    start(command).end()
+}
+
+/// A child that runs.
+pub(crate) struct Running {
+    described: String,
+    unreaped: Unreaped,
+    pid: Pid,
+    stdout: Receiver<Vec<u8>>,
+    stderr: Receiver<Vec<u8>>,
+    /// Bytes on standard output so far.
+    progress: Arc<AtomicUsize>,
+}
+
+/// Starts a command, in a process group of its own.
+///
+/// Panics if it cannot be started.
+#[track_caller]
+pub(crate) fn start(command: &mut Command) -> Running {
     let described = format!("{command:?}");
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {described}: {error}"));
-    let stdout = collect(child.stdout.take());
-    let stderr = collect(child.stderr.take());
+    let progress = Arc::new(AtomicUsize::new(0));
+    let stdout = collect(child.stdout.take(), Arc::clone(&progress));
+    let stderr = collect(child.stderr.take(), Arc::default());
     let pid = group(&child);
-    let unreaped = Unreaped(Some(child));
+    Running { described, unreaped: Unreaped(Some(child)), pid, stdout, stderr, progress }
+}
 
+impl Running {
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// How many bytes it has written to standard output.
+    pub(crate) fn written(&self) -> usize {
+        self.progress.load(Ordering::SeqCst)
+    }
+
+    /// Waits for its end.
+    ///
+    /// Panics if it runs longer than [`DEADLINE`] or leaves a process that holds its output.
+    #[track_caller]
+    pub(crate) fn end(self) -> Ended {
+        let Self { described, unreaped, pid, stdout, stderr, .. } = self;
+        wait(described, unreaped, pid, &stdout, &stderr)
+    }
+}
+
+#[track_caller]
+fn wait(
+    described: String,
+    unreaped: Unreaped,
+    pid: Pid,
+    stdout: &Receiver<Vec<u8>>,
+    stderr: &Receiver<Vec<u8>>,
+) -> Ended {
     let (ended, has_ended) = channel();
     thread::spawn(move || {
         // WNOWAIT: it stays unreaped, so that the group can still be killed by its number.
@@ -130,15 +181,17 @@ pub(crate) fn run(command: &mut Command) -> Ended {
 }
 
 /// Reads a stream to its end in the background.
-fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+fn collect(stream: Option<impl Read + Send + 'static>, progress: Arc<AtomicUsize>) -> Receiver<Vec<u8>> {
     let mut stream = stream.expect("the stream is a pipe");
     let (done, all) = channel();
     thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if stream.read_to_end(&mut bytes).is_ok() {
-            // Nobody listens any more if the test has failed.
-            let _ = done.send(bytes);
+        let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+        while let Ok(length @ 1..) = stream.read(&mut piece) {
+            bytes.extend_from_slice(&piece[..length]);
+            progress.store(bytes.len(), Ordering::SeqCst);
         }
+        // Nobody listens any more if the test has failed.
+        let _ = done.send(bytes);
     });
     all
 }

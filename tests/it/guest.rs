@@ -16,10 +16,10 @@ pub(crate) struct Guest {
     pub(crate) outcome: Outcome,
     /// Standard input: one line.
     pub(crate) stdin: Option<String>,
-    /// How many calls the recorder refuses at least.
-    pub(crate) refused: usize,
     /// It prints the same in every run.
     pub(crate) fixed_output: bool,
+    /// What ftrun refuses it, by the name that the refusal gives.
+    pub(crate) refused: Option<String>,
 }
 
 /// Where the sources are.
@@ -40,11 +40,11 @@ impl Guest {
             (Some(_), Some(_)) => panic!("{name}.c announces both an exit status and a signal"),
         };
         Self {
-            program: compiled(name, &source, &text, flags),
+            program: compiled(&source, &text, flags),
             outcome,
             stdin: announced(&text, "stdin").map(str::to_owned),
-            refused: announced(&text, "refused").map_or(0, |calls| usize::try_from(number(calls)).expect("a count")),
             fixed_output: announced(&text, "output") == Some("fixed"),
+            refused: announced(&text, "refused").map(str::to_owned),
         }
     }
 }
@@ -81,19 +81,19 @@ fn announced<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 
 /// The program, under a name that says what it was made of: made elsewhere and renamed, so that tests in other
 /// processes may do the same at the same time.
-fn compiled(name: &str, source: &Path, text: &str, flags: &str) -> PathBuf {
+pub(crate) fn compiled(source: &Path, text: &str, flags: &str) -> PathBuf {
     let mut made_of = DefaultHasher::new();
     (text, read(&sources().join("guest.h")), read(&sources().join("loopback.h"))).hash(&mut made_of);
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{:016x}", made_of.finish()));
-    let program = directory.join(name);
+    let program = directory.join(source.file_stem().expect("a guest has a name"));
     if program.exists() {
         return program;
     }
     fs::create_dir_all(&directory).expect("the directory for guests can be made");
     let workshop = tempfile::tempdir_in(&directory).expect("a directory can be made");
-    let fresh = workshop.path().join(name);
+    let fresh = workshop.path().join("fresh");
     let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-g", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&fresh).arg(source);
+    compiler.args(["-O1", "-g", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&fresh).arg("-I").arg(sources()).arg(source);
     compiler.args(flags.split_whitespace()).stdin(Stdio::null());
     run(&mut compiler).expect(Outcome::Exit(0));
     fs::rename(&fresh, &program).expect("a compiled guest can be moved to its place");

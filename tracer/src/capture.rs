@@ -15,6 +15,9 @@ use crate::launch::{self, LaunchError};
 use crate::sys::ptrace;
 use crate::tracee::{Stopped, TraceeError};
 
+/// RLIM_NLIMITS.
+const RESOURCES: u32 = 16;
+
 /// Why a process cannot be captured.
 #[derive(Debug, Error)]
 pub enum CaptureError {
@@ -75,7 +78,19 @@ pub fn capture(
     store: &mut dyn ContentStore,
 ) -> Result<(Stopped, Manifest), CaptureError> {
     let regs = stopped.registers()?;
-    let (session, brk) = Session::begin(stopped, regs).call(nr::BRK.into(), [0; 6])?;
+    let (mut session, brk) = Session::begin(stopped, regs).call(nr::BRK.into(), [0; 6])?;
+    let mut limits = Vec::new();
+    for resource in 0..RESOURCES {
+        let (next, _) = session.call(nr::PRLIMIT64.into(), [0, resource.into(), 0, inject::SCRATCH, 0, 0])?;
+        let word = |at: u64| {
+            let raw = next.process().bytes(inject::SCRATCH + at, 8);
+            let raw = raw.map_err(|fault| CaptureError::Memory { name: "ftrun's own".into(), fault })?;
+            Ok::<u64, CaptureError>(u64::from_le_bytes(raw.try_into().unwrap_or_default()))
+        };
+        limits.push((resource, word(0)?, word(8)?));
+        session = next;
+    }
+    session.process().write(inject::SCRATCH, &[0; 16])?;
     let (stopped, _) = session.end()?;
     let pid = stopped.pid();
     let mut memory = Vec::new();
@@ -116,6 +131,7 @@ pub fn capture(
         registers: ptrace::registers_to_bytes(&regs),
         xstate: stopped.xstate()?,
         layout: layout(pid, brk)?,
+        limits,
         kernel: codec::encode(kernel)?,
         command: about.command,
         cwd: String::from_utf8_lossy(&kernel.identity().cwd.0).into_owned(),

@@ -154,7 +154,6 @@ fn run_to(
                 held.push(Held { signal, info: stopped.siginfo()? });
                 stopped.run(how, 0)?
             }
-            Event::GroupStop(stopped) => stopped.run(Resume::Listen, 0)?,
             Event::Dead(status) => return Err(TraceeError::Gone { pid, status }.into()),
             found if !wanted(&found) => {
                 let found = found.name();

@@ -83,19 +83,29 @@ pub fn trapped(process: &Stopped, regs: &Registers, signal: i32, info: &[u8], si
     }
 }
 
-/// Executes a trapped instruction here and records the answer. `tsc_offset` is added to the counter.
+/// The time-stamp counter of this processor.
 #[must_use]
-pub fn answer(trapped: Trapped, regs: &Registers, tsc_offset: u64) -> Record {
+pub fn tsc() -> u64 {
+    cpu::rdtsc()
+}
+
+/// Executes a trapped instruction here and records the answer. `tsc_offset` is added to the counter, which is never answered
+/// below `seen`.
+#[must_use]
+pub fn answer(trapped: Trapped, regs: &Registers, tsc_offset: u64, seen: u64) -> Record {
     let mut record = Record::new(Kind::Instruction, trapped.instruction as u16, 0);
-    let split = |tsc: u64| (tsc & 0xffff_ffff, tsc >> 32);
+    let split = |tsc: u64| {
+        let tsc = tsc.wrapping_add(tsc_offset).max(seen);
+        (tsc & 0xffff_ffff, tsc >> 32)
+    };
     let [rax, rbx, rcx, rdx] = match trapped.instruction {
         Instruction::Rdtsc => {
-            let (low, high) = split(cpu::rdtsc().wrapping_add(tsc_offset));
+            let (low, high) = split(cpu::rdtsc());
             [low, regs.rbx, regs.rcx, high]
         }
         Instruction::Rdtscp => {
             let (tsc, aux) = cpu::rdtscp();
-            let (low, high) = split(tsc.wrapping_add(tsc_offset));
+            let (low, high) = split(tsc);
             [low, regs.rbx, aux.into(), high]
         }
         Instruction::Cpuid => cpu::cpuid(regs.rax as u32, regs.rcx as u32).map(u64::from),

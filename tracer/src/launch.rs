@@ -189,7 +189,6 @@ fn start(image: &Image) -> Result<Stopped, LaunchError> {
         event = match event {
             Event::Seccomp(stopped) | Event::SyscallExit(stopped) => stopped.run(Resume::Continue, 0)?,
             Event::Signal(stopped, signal) => stopped.run(Resume::Continue, signal)?,
-            Event::GroupStop(stopped) => stopped.run(Resume::Listen, 0)?,
             Event::Exec(mut stopped) => {
                 stopped.reopen_memory()?;
                 match stopped.run(Resume::ToSyscallExit, 0)? {

@@ -98,7 +98,7 @@ impl Beside {
                     Ok(heard) if heard.log_id == log_id && heard.counter > last => {
                         last = heard.counter;
                         peer.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(from);
-                        if events.send(Event::HeartbeatHeard).is_err() {
+                        if events.send(Event::HeardBeside).is_err() {
                             return;
                         }
                     }

@@ -1,15 +1,22 @@
 //! The buffer between the recorder and whoever ships the log: bounded, in order, one producer, one consumer.
 //!
 //! The recorder waits when it is full: a server that outruns its log is slowed, its log is never cut.
+//!
+//! The consumer is woken at once when a record is there that a client waits for (output, the end of a connection or of the
+//! server), or when much is there. Other records may wait for it until its patience ends: to wake another thread for every
+//! record would cost the server more than the record itself.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::ids::Lsn;
-use common::record::Record;
+use common::record::{Kind, Record};
+use common::syscall::nr;
 
 use crate::recorder::{Sink, SinkError};
 
+/// Bytes that are shipped at once, output among them or not.
+const MUCH: usize = 64 << 10;
 /// Bytes that may wait. A single record may be larger: it then waits alone.
 pub const CAPACITY: usize = 64 << 20;
 
@@ -17,6 +24,8 @@ pub const CAPACITY: usize = 64 << 20;
 struct State {
     bytes: Vec<u8>,
     first: Lsn,
+    /// The consumer is not to wait any longer.
+    due: bool,
     closed: bool,
     discarding: bool,
     failed: Option<String>,
@@ -64,20 +73,20 @@ impl Pipeline {
         self.lock().waits
     }
 
-    /// Takes everything that waits. `None` when `patience` ends first; an empty batch when the log is closed and all of it
-    /// was taken.
+    /// Takes everything that waits, as soon as it is due or `patience` ends. `None` when there was nothing; an empty batch
+    /// when the log is closed and all of it was taken.
     #[must_use]
     pub fn take(&self, patience: Duration) -> Option<Batch> {
-        let state = self.lock();
-        let ready = |state: &mut State| state.bytes.is_empty() && !state.closed;
-        let (mut state, timeout) =
-            self.filled.wait_timeout_while(state, patience, ready).unwrap_or_else(PoisonError::into_inner);
-        if timeout.timed_out() && state.bytes.is_empty() && !state.closed {
+        let waiting = |state: &mut State| !state.due && !state.closed;
+        let (mut state, _) =
+            self.filled.wait_timeout_while(self.lock(), patience, waiting).unwrap_or_else(PoisonError::into_inner);
+        if state.bytes.is_empty() && !state.closed {
             return None;
         }
         let bytes = std::mem::take(&mut state.bytes);
         let first = state.first;
         state.first = first.advance(bytes.len());
+        state.due = false;
         drop(state);
         self.drained.notify_all();
         Some(Batch { first, bytes })
@@ -125,20 +134,41 @@ impl Sink for Producer<'_> {
             state.first = state.first.advance(record.encoded_len());
             return Ok(());
         }
-        let was_empty = state.bytes.is_empty();
         record.encode_into(&mut state.bytes);
+        let wake = !state.due && (is_awaited(record) || state.bytes.len() >= MUCH);
+        state.due |= wake;
         drop(state);
-        if was_empty {
+        if wake {
             self.0.filled.notify_one();
         }
         Ok(())
     }
 }
 
+/// Whether a client may be waiting for what this record stands for.
+fn is_awaited(record: &Record) -> bool {
+    match record.kind {
+        Kind::Call => matches!(
+            record.number,
+            nr::WRITE
+                | nr::WRITEV
+                | nr::SENDTO
+                | nr::SENDMSG
+                | nr::SENDMMSG
+                | nr::SENDFILE
+                | nr::SHUTDOWN
+                | nr::CLOSE
+                | nr::CLOSE_RANGE
+                | nr::DUP2
+                | nr::DUP3
+        ),
+        Kind::End | Kind::Epoch => true,
+        Kind::Signal | Kind::Instruction | Kind::Patch => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use common::record::Kind;
-
     use super::*;
 
     #[test]
@@ -153,6 +183,18 @@ mod tests {
         pipeline.close();
         assert_eq!(pipeline.take(Duration::ZERO).unwrap().first, Lsn(8 + record.encoded_len() as u64));
         assert!(pipeline.take(Duration::ZERO).unwrap().bytes.is_empty());
+    }
+
+    #[test]
+    fn output_does_not_wait_and_input_may() {
+        let pipeline = Pipeline::default();
+        Producer(&pipeline).append(&Record::new(Kind::Call, nr::READ, 1)).unwrap();
+        assert!(!pipeline.lock().due);
+        Producer(&pipeline).append(&Record::new(Kind::Call, nr::WRITE, 1)).unwrap();
+        assert!(pipeline.lock().due);
+        // With all the patience there is: it returns because output is there.
+        assert!(pipeline.take(Duration::MAX).is_some());
+        assert!(!pipeline.lock().due);
     }
 
     #[test]

@@ -3,22 +3,27 @@
 //! The recorder is the one thread that traces the server. It knows nothing of backups: records go into a [`Sink`], addresses are
 //! moved aside by an [`Outside`]. The kernel-state model is applied to each record, as it will be at the backup.
 
+mod fs;
+mod identity;
 mod memory;
 mod net;
 mod outside;
 mod signal;
+mod time;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::kernel::{Kernel, ModelError};
 use common::record::{Kind, Record, Segment, SegmentRole};
-use common::syscall::{self, Class, Fault, Gathered, Memory, Shape, nr};
+use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
 use thiserror::Error;
 
+pub use self::memory::{FileAreas, SharedCopy};
 pub use self::outside::Outside;
+use self::signal::Ran;
 use crate::inject::{self, Held, InjectError};
-use crate::instructions::Sites;
+use crate::instructions::{self, Sites};
 use crate::signals;
 use crate::sys::ptrace::Resume;
 use crate::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
@@ -90,17 +95,21 @@ pub struct Recorder<'a> {
     sink: &'a mut dyn Sink,
     outside: Option<&'a mut dyn Outside>,
     sites: Sites,
-    file_areas: memory::FileAreas,
+    file_areas: FileAreas,
     /// Signals taken while the server ran its own code.
     held: VecDeque<Held>,
-    /// Held signals that were given back to the kernel because they could not be delivered at once.
-    resent: Vec<Held>,
     /// The call that can be resumed by restart_syscall.
-    restart: Option<(&'static Shape, Call)>,
+    restart: Option<Resumable>,
     /// Set between the return of a call and the delivery of a signal that is known to be pending there.
     at_exit: Option<signal::AtExit>,
     refused: BTreeSet<String>,
     clock_offset: i64,
+    /// Nanoseconds to add to single clocks, so that they do not go back behind what the server has seen.
+    clock_offsets: BTreeMap<i32, i64>,
+    /// This replica was not the first primary: the server's process has other ids than it knows.
+    adopted: bool,
+    /// Added to the counter that rdtsc reads.
+    tsc_offset: u64,
     /// The epoch that the primary acts in, as the pair has it.
     epoch: Option<&'a AtomicU64>,
 }
@@ -115,6 +124,14 @@ impl std::fmt::Debug for Recorder<'_> {
 enum Next {
     Go(Stopped, i32),
     Dead(i32),
+}
+
+/// A call that was interrupted and will go on by restart_syscall.
+struct Resumable {
+    shape: &'static Shape,
+    args: [u64; 6],
+    /// What stood where it tells the time left when it is interrupted: only a handler gets to see that.
+    before: Vec<(u64, Vec<u8>)>,
 }
 
 /// A call on its way through the recorder.
@@ -135,13 +152,15 @@ impl<'a> Recorder<'a> {
             sink,
             outside,
             sites,
-            file_areas: memory::FileAreas::default(),
+            file_areas: FileAreas::default(),
             held: VecDeque::new(),
-            resent: Vec::new(),
             restart: None,
             at_exit: None,
             refused: BTreeSet::new(),
             clock_offset: 0,
+            clock_offsets: BTreeMap::new(),
+            adopted: false,
+            tsc_offset: 0,
             epoch: None,
         }
     }
@@ -151,9 +170,16 @@ impl<'a> Recorder<'a> {
         self.epoch = Some(epoch);
     }
 
-    /// Nanoseconds to add to the monotonic clocks of this machine, so that the server's never go back.
-    pub fn set_clock_offset(&mut self, nanoseconds: i64) {
-        self.clock_offset = nanoseconds;
+    /// Takes over a process that was replayed here: nothing that the server has seen of time goes back.
+    ///
+    /// `file_areas` is memory that was mapped from files at the primary and is plain memory here; `clock_offset` are the
+    /// nanoseconds to add to the monotonic clocks of this machine.
+    pub fn adopt(&mut self, file_areas: FileAreas, clock_offset: i64) {
+        self.file_areas = file_areas;
+        self.adopted = true;
+        self.clock_offset = clock_offset;
+        self.clock_offsets = time::offsets(&self.kernel, clock_offset);
+        self.tsc_offset = self.kernel.tsc().saturating_sub(instructions::tsc());
     }
 
     /// Signals that came while the process was being prepared.
@@ -166,7 +192,7 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// When the process's memory map cannot be read.
     pub fn learn_file_areas(&mut self, pid: i32) -> Result<(), crate::launch::LaunchError> {
-        self.file_areas = memory::FileAreas::of(pid)?;
+        self.file_areas = FileAreas::of(pid)?;
         Ok(())
     }
 
@@ -197,11 +223,6 @@ impl<'a> Recorder<'a> {
                 Event::Signal(stopped, signal) => match self.signal(stopped, signal) {
                     Err(RecordingError::Tracee(TraceeError::Gone { status, .. })) => Next::Dead(status),
                     other => other?,
-                },
-                Event::GroupStop(stopped) => match stopped.run(Resume::Listen, 0)? {
-                    Event::GroupStop(stopped) | Event::Signal(stopped, _) => Next::Go(stopped, 0),
-                    Event::Dead(status) => Next::Dead(status),
-                    other => return Err(unexpected(other).into()),
                 },
                 Event::Dead(status) => return self.ended(status),
                 other @ (Event::SyscallExit(_) | Event::Exec(_)) => return Err(unexpected(other).into()),
@@ -252,11 +273,15 @@ impl<'a> Recorder<'a> {
             Err(errno) => return self.refuse(stopped, &call, errno),
         };
         // A resumed call writes where the original one was told to.
-        let (shape, call) = match self.restart {
-            Some((original, args)) if shape.number == nr::RESTART_SYSCALL => {
-                (original, Call { number: call.number, args: args.args })
+        let resumed = self.restart.take().filter(|_| shape.number == nr::RESTART_SYSCALL);
+        let (shape, call) = match &resumed {
+            Some(original) => {
+                for (address, bytes) in &original.before {
+                    stopped.write(*address, bytes)?;
+                }
+                (original.shape, Call { number: call.number, args: original.args })
             }
-            _ => (shape, call),
+            None => (shape, call),
         };
         let gathered = syscall::at_entry(shape, &call.args, &stopped);
         let mut flow = InCall { shape, call, gathered, extra: Vec::new() };
@@ -283,30 +308,35 @@ impl<'a> Recorder<'a> {
         if let Some(changed) = &changed {
             stopped.set_registers(changed)?;
         }
-        let pid = stopped.pid();
-        let stopped = match stopped.run(Resume::ToSyscallExit, 0)? {
-            Event::SyscallExit(stopped) => stopped,
-            Event::Dead(status) => return Ok(Next::Dead(status)),
-            other => {
-                let found = other.name();
-                return Err(TraceeError::Unexpected { pid, expected: "the return of a system call", found }.into());
-            }
+        let before = match resumed {
+            Some(original) => original.before,
+            None => time::times_left(flow.shape, &flow.call.args, &stopped),
+        };
+        let stopped = match self.run_call(stopped, &regs, &flow)? {
+            Ran::Returned(stopped) => stopped,
+            Ran::Anew(stopped) => return self.call(stopped),
+            Ran::Dead(status) => return Ok(Next::Dead(status)),
         };
         let mut after = stopped.registers()?;
         let mut result = after.rax as i64;
         if changed.is_some() {
             [after.rdi, after.rsi, after.rdx, after.r10, after.r8, after.r9] =
                 [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
+            after.orig_rax = regs.orig_rax;
             result = self.after_changed(&stopped, &mut flow, result)?;
             after.rax = result as u64;
             stopped.set_registers(&after)?;
         }
+        let shown = self.shown_id(stopped.pid(), &flow, result);
+        if shown != result {
+            result = shown;
+            after.rax = result as u64;
+            stopped.set_registers(&after)?;
+        }
         self.after(&stopped, &mut flow, result)?;
-        self.restart = match result {
-            signals::RESTART_BLOCK if shape.number != nr::RESTART_SYSCALL => Some((shape, call)),
-            signals::RESTART_BLOCK => self.restart,
-            _ => None,
-        };
+        if result == signals::RESTART_BLOCK {
+            self.restart = Some(Resumable { shape, args: call.args, before });
+        }
         self.finish_executed(stopped, flow, result, &after)
     }
 
@@ -320,8 +350,11 @@ impl<'a> Recorder<'a> {
                 advice: "configure the server to run single-threaded",
             });
         }
-        if let Some(what) = memory::touches_own_page(call) {
+        if let Some(what) = memory::touches_own_page(call).or_else(|| self.discards_a_copy(call)) {
             return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EINVAL))));
+        }
+        if let Some(what) = self.file_areas.refuses(call) {
+            return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EACCES))));
         }
         Ok(syscall::resolve(call.number, &call.args).map_err(|refusal| self.warn(&refusal)))
     }
@@ -344,13 +377,6 @@ impl<'a> Recorder<'a> {
         Ok(Next::Go(stopped, 0))
     }
 
-    fn answer(&self, call: &Call, errno: i32) -> i64 {
-        match u16::try_from(call.number) {
-            Ok(nr::GETPID | nr::GETTID) => self.kernel.identity().pid.into(),
-            _ => -i64::from(errno),
-        }
-    }
-
     /// Records a call that ftrun has answered; the process goes on with that answer.
     fn finish(&mut self, stopped: Stopped, flow: InCall, result: i64) -> Result<Next, RecordingError> {
         self.record(&stopped, flow, result)?;
@@ -371,7 +397,7 @@ impl<'a> Recorder<'a> {
         if let Some((start, len)) = maps_code {
             self.patch(&stopped, start, len)?;
         }
-        if signal::may_be_pending(shape.number, result) && signal::is_pending(stopped.pid()) {
+        if signal::may_be_pending(shape.number, result) && signal::pending(stopped.pid()) != 0 {
             self.at_exit = Some(signal::AtExit { rip: after.rip, rsp: after.rsp, number, temporary });
         }
         Ok(Next::Go(stopped, 0))
@@ -413,9 +439,8 @@ impl Recorder<'_> {
         match flow.shape.number {
             nr::BIND | nr::LISTEN | nr::CLOSE | nr::SENDMSG | nr::SENDMMSG => self.before_net(stopped, regs, flow),
             nr::SENDFILE => self.before_sendfile(stopped, regs, flow),
-            nr::KILL | nr::TKILL | nr::TGKILL => Ok(Before::Run(self.real_target(stopped, regs))),
             nr::CLOCK_NANOSLEEP | nr::TIMERFD_SETTIME => Ok(Before::Run(self.real_deadline(stopped, regs, flow)?)),
-            _ => Ok(Before::Run(None)),
+            _ => Ok(self.with_real_ids(stopped, regs, flow)),
         }
     }
 
@@ -426,7 +451,15 @@ impl Recorder<'_> {
                 self.after_net(stopped, flow, result)
             }
             nr::MMAP | nr::MUNMAP | nr::MREMAP | nr::MADVISE => self.after_memory(stopped, flow, result),
-            nr::OPEN | nr::OPENAT | nr::CREAT if result >= 0 => {
+            nr::WRITE | nr::WRITEV | nr::PWRITE64 | nr::PWRITEV | nr::PWRITEV2 | nr::SENDFILE => {
+                self.after_file_change(stopped, flow, result);
+                Ok(())
+            }
+            nr::COPY_FILE_RANGE | nr::FTRUNCATE | nr::FALLOCATE => {
+                self.after_file_change(stopped, flow, result);
+                Ok(())
+            }
+            nr::OPEN | nr::OPENAT | nr::OPENAT2 | nr::CREAT if result >= 0 => {
                 self.path_of(stopped.pid(), &format!("fd/{result}"), flow);
                 Ok(())
             }
@@ -435,89 +468,17 @@ impl Recorder<'_> {
                 Ok(())
             }
             nr::INOTIFY_ADD_WATCH if result >= 0 => {
-                let given = flow.gathered.inputs.first().map(|s| s.bytes.clone()).unwrap_or_default();
-                let full = self.kernel.identity().cwd.as_path().join(path_from(&given));
-                flow.extra.push(meta(SegmentRole::Path, path_bytes(&full)));
+                self.watched_path(flow);
                 Ok(())
             }
             nr::SETITIMER | nr::ALARM | nr::TIMERFD_SETTIME if result >= 0 => {
-                let now = self.monotonic_now();
-                flow.extra.push(meta(SegmentRole::Clock, now.to_le_bytes().to_vec()));
+                self.note_time(flow);
                 Ok(())
             }
             nr::CLOCK_GETTIME if result == 0 => self.shift_clock(stopped, flow),
-            nr::SET_TID_ADDRESS => {
-                let mut regs = stopped.registers()?;
-                regs.rax = self.kernel.identity().pid as u64;
-                Ok(stopped.set_registers(&regs)?)
-            }
+            nr::READ if result > 0 => self.show_senders(stopped, flow, result),
             _ => Ok(()),
         }
-    }
-
-    fn path_of(&self, pid: i32, link: &str, flow: &mut InCall) {
-        if let Ok(path) = std::fs::read_link(format!("/proc/{pid}/{link}")) {
-            flow.extra.push(meta(SegmentRole::Path, path_bytes(&path)));
-        }
-    }
-
-    fn monotonic_now(&self) -> u64 {
-        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-            .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
-        now.wrapping_add_signed(self.clock_offset)
-    }
-
-    /// Monotonic clocks of another machine go on where the primary's stopped.
-    fn shift_clock(&self, stopped: &Stopped, flow: &InCall) -> Result<(), RecordingError> {
-        if self.clock_offset == 0 || !is_monotonic(flow.call.args[0] as i32) {
-            return Ok(());
-        }
-        let address = flow.call.args[1];
-        let raw = stopped.bytes(address, 16).map_err(Self::fault(flow.shape))?;
-        Ok(stopped.write(address, &shifted(&raw, self.clock_offset))?)
-    }
-
-    /// A deadline on the server's monotonic clock, as one of this machine's.
-    fn real_deadline(
-        &self,
-        stopped: &Stopped,
-        regs: &Registers,
-        flow: &InCall,
-    ) -> Result<Option<Registers>, RecordingError> {
-        let absolute = flow.call.args[1] & 1 != 0;
-        let clock = match flow.shape.number {
-            nr::CLOCK_NANOSLEEP => flow.call.args[0] as i32,
-            _ => libc::CLOCK_MONOTONIC,
-        };
-        let Some(input) = flow.gathered.inputs.iter().find(|s| s.arg == 2) else { return Ok(None) };
-        if self.clock_offset == 0 || !absolute || !is_monotonic(clock) {
-            return Ok(None);
-        }
-        let mut value = input.bytes.clone();
-        let at = value.len() - 16;
-        if value[at..].iter().any(|&b| b != 0) {
-            let moved = shifted(&value[at..], -self.clock_offset);
-            value[at..].copy_from_slice(&moved);
-        }
-        stopped.write(inject::SCRATCH, &value)?;
-        let mut regs = *regs;
-        regs.rdx = inject::SCRATCH;
-        Ok(Some(regs))
-    }
-
-    /// The server knows itself by the pid that it had on the first primary.
-    fn real_target(&self, stopped: &Stopped, regs: &Registers) -> Option<Registers> {
-        let (seen, real) = (self.kernel.identity().pid as u64, stopped.pid() as u64);
-        if seen == real {
-            return None;
-        }
-        let mut changed = *regs;
-        let translate = |value: u64| if value & 0xffff_ffff == seen { real } else { value };
-        changed.rdi = translate(regs.rdi);
-        if regs.orig_rax == u64::from(nr::TGKILL) {
-            changed.rsi = translate(regs.rsi);
-        }
-        Some(changed)
     }
 
     /// After a call that ran with changed registers: what it left in the scratch area.
@@ -529,33 +490,8 @@ impl Recorder<'_> {
     }
 }
 
-fn is_monotonic(clock: i32) -> bool {
-    matches!(
-        clock,
-        libc::CLOCK_MONOTONIC | libc::CLOCK_MONOTONIC_RAW | libc::CLOCK_MONOTONIC_COARSE | libc::CLOCK_BOOTTIME
-    )
-}
-
-/// A struct timespec, `nanoseconds` later, not before 0.
-fn shifted(raw: &[u8], nanoseconds: i64) -> Vec<u8> {
-    let word = |at: usize| raw.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, i64::from_le_bytes);
-    let total = (i128::from(word(0)) * 1_000_000_000 + i128::from(word(8)) + i128::from(nanoseconds)).max(1);
-    let (seconds, rest) = ((total / 1_000_000_000) as i64, (total % 1_000_000_000) as i64);
-    [seconds.to_le_bytes(), rest.to_le_bytes()].concat()
-}
-
 pub(crate) fn meta(role: SegmentRole, bytes: Vec<u8>) -> Segment {
     Segment { address: 0, role, arg: 0, bytes }
-}
-
-fn path_bytes(path: &std::path::Path) -> Vec<u8> {
-    use std::os::unix::ffi::OsStrExt;
-    path.as_os_str().as_bytes().to_vec()
-}
-
-fn path_from(bytes: &[u8]) -> &std::path::Path {
-    use std::os::unix::ffi::OsStrExt;
-    std::path::Path::new(std::ffi::OsStr::from_bytes(bytes))
 }
 
 fn unexpected(found: Event) -> TraceeError {

@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
-use common::ids::Epoch;
+use common::ids::{Epoch, Lsn};
 use common::log::frame::{self, FrameError};
 use common::pair::channel::{self, ChannelError};
 use common::pair::message::{Hello, ToBackup, ToPrimary};
@@ -16,6 +16,8 @@ use thiserror::Error;
 
 use crate::pipeline::Pipeline;
 
+/// How long records may wait that no client waits for.
+pub const PATIENCE_OF_INPUT: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A backup may take longer to read a large snapshot and to restore it.
 const RESTORE_PATIENCE: Duration = Duration::from_secs(120);
@@ -156,6 +158,19 @@ pub struct Progress {
     pub received: AtomicU64,
     /// It has executed the log up to here.
     pub replayed: AtomicU64,
+    /// When it had last executed all that there was, on the clock that [`hear`] is given, in nanoseconds.
+    caught_up: AtomicU64,
+}
+
+impl Progress {
+    /// For how long it has been behind a log that ends at `end`, in milliseconds.
+    #[must_use]
+    pub fn lag_ms(&self, end: Lsn, now: u64) -> u64 {
+        if self.replayed.load(Ordering::SeqCst) >= end.0 {
+            return 0;
+        }
+        now.saturating_sub(self.caught_up.load(Ordering::SeqCst)) / 1_000_000
+    }
 }
 
 /// The sending half of the channel.
@@ -205,7 +220,7 @@ pub fn ship(
     lost: &AtomicBool,
 ) -> Result<(), FrameError> {
     loop {
-        let Some(batch) = pipeline.take(Duration::from_secs(3600)) else { continue };
+        let Some(batch) = pipeline.take(PATIENCE_OF_INPUT) else { continue };
         if batch.bytes.is_empty() {
             return Ok(());
         }
@@ -222,12 +237,21 @@ pub fn ship(
 }
 
 /// Hears the backup until the channel ends. For a thread of its own.
-pub fn hear(mut stream: TcpStream, progress: &Progress, events: &Sender<Event>) {
+pub fn hear(
+    mut stream: TcpStream,
+    progress: &Progress,
+    pipeline: &Pipeline,
+    clock: fn() -> u64,
+    events: &Sender<Event>,
+) {
     let event = loop {
         match channel::read_from_backup(&mut stream) {
             Ok(ToPrimary::Ack { received, replayed }) => {
                 progress.received.fetch_max(received.0, Ordering::SeqCst);
                 progress.replayed.fetch_max(replayed.0, Ordering::SeqCst);
+                if replayed >= pipeline.end() {
+                    progress.caught_up.store(clock(), Ordering::SeqCst);
+                }
             }
             Ok(ToPrimary::Diverged { lsn, report }) => {
                 crate::say!("the backup diverged at LSN {lsn} and ends:\n{report}");

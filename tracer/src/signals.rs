@@ -4,10 +4,12 @@
 //! ran its own code is delivered where the next system call would have begun ([`Placement::Entry`]); one that interrupted a
 //! call, at that call's return ([`Placement::Exit`]). See docs/determinism.md.
 
+use common::kernel::{Signals, bit};
 use common::record::{Kind, Placement, Record, Segment, SegmentRole};
+use common::syscall::nr;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::inject::Held;
+use crate::inject::{self, Held, InjectError, Session};
 use crate::sys::ptrace::{Resume, SIGINFO_LEN};
 use crate::tracee::{Event, Registers, Stopped, TraceeError};
 
@@ -45,6 +47,15 @@ pub fn before_call(regs: &Registers) -> Registers {
     regs.rax = regs.orig_rax;
     regs.orig_rax = u64::MAX;
     regs
+}
+
+/// Whether a signal is the program's own doing: an instruction that cannot go on.
+#[must_use]
+pub fn is_fault(signal: i32, info: &[u8; SIGINFO_LEN]) -> bool {
+    let code = i32::from_le_bytes([info[8], info[9], info[10], info[11]]);
+    let synchronous =
+        matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP | libc::SIGSYS);
+    synchronous && code > 0
 }
 
 /// The record of a delivered signal. `frame_mask` is the mask that goes into its frame, `mask` the one in force.
@@ -87,9 +98,14 @@ pub fn force(
     leave.orig_rax = u64::MAX;
     stopped.set_registers(&leave)?;
     stopped.send(signal)?;
-    let stopped = match stopped.run(Resume::Continue, 0)? {
-        Event::Signal(stopped, found) if found == signal => stopped,
-        other => return Err(unexpected(pid, other)),
+    let mut event = stopped.run(Resume::Continue, 0)?;
+    let stopped = loop {
+        event = match event {
+            Event::Signal(stopped, found) if found == signal => break stopped,
+            // Somebody stops or continues the replica.
+            Event::Signal(stopped, _) => stopped.run(Resume::Continue, 0)?,
+            other => return Err(unexpected(pid, other)),
+        };
     };
     stopped.set_registers(regs)?;
     stopped.set_siginfo(info)?;
@@ -106,6 +122,58 @@ pub fn force(
     let rsp = stopped.registers()?.rsp;
     stopped.write(rsp + FRAME_SIGMASK, &frame_mask.to_le_bytes())?;
     Ok(Delivering { stopped, signal: 0 })
+}
+
+/// Gives a signal that was taken from the kernel back to it, with the siginfo it came with: the process goes on at `regs` and
+/// takes it there, or later if it is blocked. Also gives the signals that came meanwhile.
+///
+/// # Errors
+/// When the process is gone.
+pub fn send_again(stopped: Stopped, regs: &Registers, held: &Held) -> Result<(Stopped, Vec<Held>), InjectError> {
+    let session = Session::begin(stopped, *regs);
+    let at = session.scratch(&held.info)?;
+    let pid = session.process().pid();
+    // Only a process itself may send any siginfo (rt_sigqueueinfo(2)).
+    let args = [pid as u64, pid as u64, held.signal as u64, at, 0, 0];
+    let (session, result) = session.call_raw(nr::RT_TGSIGQUEUEINFO.into(), args)?;
+    session.process().write(at, &[0; SIGINFO_LEN])?;
+    if result < 0 {
+        // Its queue is full (RLIMIT_SIGPENDING): the signal must come all the same.
+        session.process().send(held.signal)?;
+    }
+    session.end()
+}
+
+/// Lets a process go on at `regs` behind a trapped instruction.
+///
+/// The trap came as a signal that the process may have blocked or ignored: the kernel has then unblocked it and reset its
+/// disposition to the default (force_sig_info_to_task in kernel/signal.c). Both are put back to what the model says.
+///
+/// # Errors
+/// When the process is gone.
+pub fn undo_forced(
+    stopped: Stopped,
+    regs: &Registers,
+    signal: i32,
+    state: &Signals,
+) -> Result<(Stopped, Vec<Held>), InjectError> {
+    let disposition = state.disposition(signal);
+    let blocked = state.mask() & bit(signal) != 0;
+    if blocked {
+        stopped.set_signal_mask(state.mask())?;
+    }
+    let reset = blocked || disposition.handler == libc::SIG_IGN as u64;
+    if !reset || disposition.handler == libc::SIG_DFL as u64 {
+        stopped.set_registers(regs)?;
+        return Ok((stopped, Vec::new()));
+    }
+    let session = Session::begin(stopped, *regs);
+    let words = [disposition.handler, disposition.flags, disposition.restorer, disposition.mask];
+    let action: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    let at = session.scratch(&action)?;
+    let (session, _) = session.call(nr::RT_SIGACTION.into(), [signal as u64, at, 0, 8, 0, 0])?;
+    session.process().write(inject::SCRATCH, &vec![0; action.len()])?;
+    session.end()
 }
 
 fn unexpected(pid: i32, found: Event) -> TraceeError {

@@ -31,10 +31,6 @@ pub struct Started {
     pub stopped: Stopped,
     /// Its kernel state.
     pub kernel: Kernel,
-    /// The first record: the cpuid instructions that are patched in its memory already.
-    pub patch: Record,
-    /// The same for the recorder.
-    pub sites: Sites,
 }
 
 /// Starts a server.
@@ -45,15 +41,24 @@ pub fn start(command: &Command, epoch: Epoch) -> Result<Started, StartError> {
     let stopped = launch::launch(command)?;
     let provisional = launch::provisional(&stopped)?;
     let kernel = capture::initial_model(&stopped, epoch)?;
+    provisional.keep();
+    Ok(Started { stopped, kernel })
+}
+
+/// Patches the cpuid instructions of a server that has not executed anything yet: the first record, and the same for the
+/// recorder. After the snapshot, so that a replica that has the snapshot alone holds no instruction that it does not know.
+///
+/// # Errors
+/// When its memory cannot be read or written.
+pub fn patch(stopped: &Stopped) -> Result<(Record, Sites), StartError> {
     let mut patch = Record::new(Kind::Patch, 0, 0);
     for mapping in launch::maps(stopped.pid())? {
         if mapping.prot & libc::PROT_EXEC != 0 && mapping.name.starts_with('/') {
-            let one = instructions::patch(&stopped, mapping.start, mapping.end - mapping.start)?;
+            let one = instructions::patch(stopped, mapping.start, mapping.end - mapping.start)?;
             patch.segments.extend(one.segments);
         }
     }
     let mut sites = Sites::default();
     sites.add(patch.segments.iter().map(|s| s.address));
-    provisional.keep();
-    Ok(Started { stopped, kernel, patch, sites })
+    Ok((patch, sites))
 }

@@ -2,6 +2,8 @@
 //!
 //! ptrace requests must come from the thread that attached: a `Stopped` never leaves it. The death of the process is an
 //! [`Event`], or an error ([`TraceeError::Gone`]) when a request finds nobody there.
+//!
+//! A job-control stop is a pause in time and nothing else: [`Running::wait`] sits it out.
 
 use std::fs::File;
 use std::io;
@@ -76,6 +78,7 @@ pub struct Stopped {
 #[derive(Debug)]
 pub struct Running {
     process: Process,
+    how: Resume,
 }
 
 /// Where a process arrived.
@@ -87,8 +90,6 @@ pub enum Event {
     SyscallExit(Stopped),
     /// Before a signal is delivered.
     Signal(Stopped, i32),
-    /// Job control stopped it.
-    GroupStop(Stopped),
     /// A new program was loaded (in the middle of execve).
     Exec(Stopped),
     /// It is dead: the wait status.
@@ -103,7 +104,6 @@ impl Event {
             Self::Seccomp(_) => "a system call".into(),
             Self::SyscallExit(_) => "the return of a system call".into(),
             Self::Signal(_, signal) => format!("signal {signal}"),
-            Self::GroupStop(_) => "a job-control stop".into(),
             Self::Exec(_) => "an exec".into(),
             Self::Dead(status) => format!("the end of the process (wait status {status:#x})"),
         }
@@ -143,7 +143,7 @@ impl Running {
     /// # Errors
     /// When its memory cannot be opened.
     pub fn seized(pid: i32) -> Result<Self, TraceeError> {
-        Ok(Self { process: Process { pid, memory: open_memory(pid)? } })
+        Ok(Self { process: Process { pid, memory: open_memory(pid)? }, how: Resume::Continue })
     }
 
     /// Waits until it stops or ends.
@@ -151,19 +151,30 @@ impl Running {
     /// # Errors
     /// When it is no child, or stops in a way that was not asked for.
     pub fn wait(self) -> Result<Event, TraceeError> {
-        let process = self.process;
-        let status = ptrace::wait(process.pid).map_err(|errno| process.error("wait for", errno))?;
-        if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
-            return Ok(Event::Dead(status));
-        }
-        let signal = libc::WSTOPSIG(status);
+        let Self { process, how } = self;
+        let (status, signal) = loop {
+            let status = ptrace::wait(process.pid).map_err(|errno| process.error("wait for", errno))?;
+            if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+                return Ok(Event::Dead(status));
+            }
+            let signal = libc::WSTOPSIG(status);
+            if status >> 16 != libc::PTRACE_EVENT_STOP {
+                break (status, signal);
+            }
+            // A stop signal: it is in a group stop and stays there. SIGTRAP: SIGCONT has come (ptrace(2), PTRACE_LISTEN).
+            let how = if is_stop(signal) { Resume::Listen } else { how };
+            match ptrace::resume(process.pid, how, 0) {
+                // Killed meanwhile: its end is the next thing to wait for.
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(errno) => return Err(process.error("resume", errno)),
+            }
+        };
         let stopped = Stopped { process };
         Ok(match status >> 16 {
             0 if signal == libc::SIGTRAP | 0x80 => Event::SyscallExit(stopped),
             0 => Event::Signal(stopped, signal),
             libc::PTRACE_EVENT_SECCOMP => Event::Seccomp(stopped),
             libc::PTRACE_EVENT_EXEC => Event::Exec(stopped),
-            libc::PTRACE_EVENT_STOP => Event::GroupStop(stopped),
             other => {
                 return Err(TraceeError::Unexpected {
                     pid: stopped.pid(),
@@ -173,6 +184,10 @@ impl Running {
             }
         })
     }
+}
+
+fn is_stop(signal: i32) -> bool {
+    matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU)
 }
 
 fn open_memory(pid: i32) -> Result<File, TraceeError> {
@@ -207,7 +222,7 @@ impl Stopped {
     pub fn resume(self, how: Resume, signal: i32) -> Result<Running, TraceeError> {
         let process = self.process;
         match ptrace::resume(process.pid, how, signal) {
-            Ok(()) => Ok(Running { process }),
+            Ok(()) => Ok(Running { process, how }),
             Err(errno) => Err(process.error("resume", errno)),
         }
     }

@@ -10,6 +10,15 @@ use serde::{Deserialize, Serialize};
 use super::Kernel;
 use super::call::{Call, ModelError, u64_at};
 
+/// Clocks that never go back.
+const NEVER_BACK: [i32; 6] = [
+    libc::CLOCK_MONOTONIC,
+    libc::CLOCK_MONOTONIC_COARSE,
+    libc::CLOCK_MONOTONIC_RAW,
+    libc::CLOCK_BOOTTIME,
+    libc::CLOCK_PROCESS_CPUTIME_ID,
+    libc::CLOCK_THREAD_CPUTIME_ID,
+];
 const NANOS: u64 = 1_000_000_000;
 
 /// A timer that runs.
@@ -121,9 +130,14 @@ impl Kernel {
     }
 
     pub(super) fn clock_gettime(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
-        if matches!(call.int(0), libc::CLOCK_MONOTONIC | libc::CLOCK_MONOTONIC_COARSE) {
-            let now = call.output_array::<16>(1)?;
-            self.saw_monotonic(timespec_ns(&now, 0));
+        let clock = call.int(0);
+        if NEVER_BACK.contains(&clock) {
+            let now = timespec_ns(&call.output_array::<16>(1)?, 0);
+            let seen = self.clocks.entry(clock).or_default();
+            *seen = now.max(*seen);
+            if matches!(clock, libc::CLOCK_MONOTONIC | libc::CLOCK_MONOTONIC_COARSE) {
+                self.saw_monotonic(now);
+            }
         }
         Ok(())
     }

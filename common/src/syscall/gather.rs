@@ -12,10 +12,15 @@ use crate::record::{Segment, SegmentRole};
 
 /// Longest path or name that a call may take (PATH_MAX).
 const MAX_STRING: usize = 4096;
-/// Bound on a logged input: nothing that is logged is longer.
-const MAX_INPUT: usize = 1 << 16;
+/// Bound on an input: poll(2) of as many descriptors as a process may have is the longest, 8 bytes for each.
+const MAX_INPUT: usize = 16 << 20;
+/// Bound on anything that is read at once: no single call moves more (MAX_RW_COUNT).
+const MAX_TRANSFER: usize = 1 << 31;
+const PAGE: u64 = 4096;
 const MSGHDR: usize = 56;
 const MMSGHDR: usize = 64;
+/// struct cmsghdr: length (8), level (4), type (4).
+const CMSGHDR: usize = 16;
 /// UIO_MAXIOV.
 const MAX_IOVEC: usize = 1024;
 
@@ -42,6 +47,9 @@ pub trait Memory {
     /// # Errors
     /// As [`Memory::read`].
     fn bytes(&self, address: u64, length: usize) -> Result<Vec<u8>, Fault> {
+        if length > MAX_TRANSFER {
+            return Err(Fault { address, length });
+        }
         let mut buffer = vec![0; length];
         self.read(address, &mut buffer)?;
         Ok(buffer)
@@ -81,7 +89,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 pub fn c_string(memory: &dyn Memory, address: u64) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::new();
     while out.len() < MAX_STRING {
-        let at = address + out.len() as u64;
+        let at = address.saturating_add(out.len() as u64);
         let until_page_end = 256.min(4096 - (at % 4096) as usize);
         let chunk = memory.bytes(at, until_page_end)?;
         if let Some(end) = chunk.iter().position(|&b| b == 0) {
@@ -117,7 +125,8 @@ fn input_length(pointer: &Pointer, args: &[u64; 6]) -> usize {
     let length = match pointer.length {
         Length::Fixed(length) => length as usize,
         Length::Arg(arg, scale) => (args[usize::from(arg)] & 0xffff_ffff) as usize * scale as usize,
-        Length::FdSet => ((args[0] & 0xffff_ffff) as i32).clamp(0, 1 << 16) as usize,
+        Length::Pages(arg) => usize::try_from(args[usize::from(arg)].div_ceil(PAGE)).unwrap_or(MAX_INPUT),
+        Length::FdSet => ((args[0] & 0xffff_ffff) as i32).max(0) as usize,
         _ => 0,
     };
     let length = if pointer.length == Length::FdSet { length.div_ceil(64) * 8 } else { length };
@@ -200,11 +209,28 @@ impl Gathered {
         digest.digest()
     }
 
-    /// The control data of a message that a call sends, if any: what SCM_RIGHTS would hide in.
+    /// Whether a message that a call sends carries descriptors (SCM_RIGHTS in its control data, cmsg(3)).
     #[must_use]
-    pub fn sends_control(&self) -> bool {
-        self.header.chunks(MMSGHDR).any(|one| one.len() >= MSGHDR && u64_at(one, 32) != 0 && u64_at(one, 40) != 0)
+    pub fn sends_descriptors(&self, memory: &dyn Memory) -> bool {
+        self.header.chunks(MMSGHDR).filter(|one| one.len() >= MSGHDR).any(|one| {
+            let length = usize::try_from(u64_at(one, 40)).unwrap_or(usize::MAX).min(MAX_INPUT);
+            let control = memory.bytes(u64_at(one, 32), length).unwrap_or_default();
+            control_messages(&control).any(|kind| kind == (libc::SOL_SOCKET, libc::SCM_RIGHTS))
+        })
     }
+}
+
+/// Level and type of each message in control data.
+fn control_messages(mut control: &[u8]) -> impl Iterator<Item = (i32, i32)> {
+    std::iter::from_fn(move || {
+        let here = control.get(..CMSGHDR)?;
+        let length = usize::try_from(u64_at(here, 0)).unwrap_or(usize::MAX);
+        if length < CMSGHDR {
+            return None;
+        }
+        control = control.get(length.checked_next_multiple_of(8).unwrap_or(usize::MAX)..).unwrap_or_default();
+        Some((u32_at(here, 8) as i32, u32_at(here, 12) as i32))
+    })
 }
 
 /// Digest input of a finished call, for symmetry with [`at_entry`]: gathers bulk output and gives the check.
@@ -248,7 +274,7 @@ pub fn bulk(
         Length::Mmsghdr => {
             let mut all = Vec::new();
             for index in 0..total {
-                let one = memory.bytes(address + (index * MMSGHDR) as u64, MMSGHDR)?;
+                let one = memory.bytes(address.saturating_add((index * MMSGHDR) as u64), MMSGHDR)?;
                 // msg_len is written back by the kernel; a replayer knows it from the record's output segment.
                 let sent = u32_at(&one, 56) as usize;
                 all.extend(bounded(iovecs(memory, u64_at(&one, 16), u64_at(&one, 24))?, sent));
@@ -275,6 +301,9 @@ pub fn outputs(
     result: i64,
     memory: &dyn Memory,
 ) -> Result<Vec<Segment>, Fault> {
+    if result == -i64::from(libc::EFAULT) {
+        return Ok(partial(gathered, shape, args, memory));
+    }
     let mut out = Vec::new();
     let mut push = |arg: u8, address: u64, length: usize| -> Result<(), Fault> {
         if length > 0 && address != 0 {
@@ -287,8 +316,7 @@ pub fn outputs(
         let (arg, address) = (pointer.arg, args[usize::from(pointer.arg)]);
         let writes = match pointer.direction {
             Direction::Out => result >= 0,
-            // With a bad pointer the call has failed and written nothing.
-            Direction::OutAlways | Direction::InOut => result != -i64::from(libc::EFAULT),
+            Direction::OutAlways | Direction::InOut => true,
             Direction::Bulk => pointer.length == Length::Mmsghdr && result > 0,
             Direction::In | Direction::Digest => false,
         };
@@ -296,9 +324,11 @@ pub fn outputs(
             continue;
         }
         match pointer.length {
-            Length::Fixed(_) | Length::Arg(..) | Length::FdSet => push(arg, address, input_length(pointer, args))?,
+            Length::Fixed(_) | Length::Arg(..) | Length::Pages(_) | Length::FdSet => {
+                push(arg, address, input_length(pointer, args))?
+            }
             Length::Result(scale) => {
-                let mut length = positive(result) * scale as usize;
+                let mut length = positive(result).saturating_mul(scale as usize);
                 if shape.number == nr::RECVFROM {
                     length = length.min(usize::try_from(args[2]).unwrap_or(usize::MAX));
                 }
@@ -321,20 +351,67 @@ pub fn outputs(
                 received(&mut push, arg, address, &header, positive(result), memory)?;
             }
             Length::Mmsghdr => {
-                for index in 0..positive(result) {
-                    let at = address + (index * MMSGHDR) as u64;
-                    if pointer.direction == Direction::Out {
-                        let length = u32_at(&memory.bytes(at + 56, 4)?, 0) as usize;
-                        let header = &gathered.header[index * MMSGHDR..(index + 1) * MMSGHDR];
-                        received(&mut push, arg, at, header, length, memory)?;
-                    }
+                let received_here = if pointer.direction == Direction::Out { positive(result) } else { 0 };
+                for index in 0..received_here {
+                    let at = address.saturating_add((index * MMSGHDR) as u64);
+                    let length = u32_at(&memory.bytes(at.saturating_add(56), 4)?, 0) as usize;
+                    let header = gathered.header.get(index * MMSGHDR..).unwrap_or_default();
+                    received(&mut push, arg, at, header, length, memory)?;
                 }
-                push(arg, address, positive(result) * MMSGHDR)?;
+                push(arg, address, positive(result).saturating_mul(MMSGHDR))?;
             }
             Length::CString | Length::SigsetPair => {}
         }
     }
     Ok(out)
+}
+
+/// What a call may have written before it met memory that is not there: each buffer up to that point.
+fn partial(gathered: &Gathered, shape: &Shape, args: &[u64; 6], memory: &dyn Memory) -> Vec<Segment> {
+    let mut out = Vec::new();
+    for pointer in shape.pointers {
+        if matches!(pointer.direction, Direction::In | Direction::Digest | Direction::Bulk) {
+            continue;
+        }
+        let address = args[usize::from(pointer.arg)];
+        let buffers = match pointer.length {
+            Length::Fixed(_) | Length::Arg(..) | Length::Pages(_) | Length::FdSet => {
+                vec![(address, input_length(pointer, args))]
+            }
+            Length::Result(scale) => {
+                // The kernel's int or size_t, one argument behind the buffer.
+                let arg = if shape.number == nr::GETGROUPS { 0 } else { usize::from(pointer.arg) + 1 };
+                let count = usize::try_from(args.get(arg).copied().unwrap_or(0)).unwrap_or(usize::MAX);
+                vec![(address, count.saturating_mul(scale as usize))]
+            }
+            Length::ValueResult(_) => vec![(address, gathered.capacity)],
+            Length::Iovec(count) => iovecs(memory, address, args[usize::from(count)]).unwrap_or_default(),
+            Length::Msghdr | Length::Mmsghdr => {
+                let (list, count) = (u64_at(&gathered.header, 16), u64_at(&gathered.header, 24));
+                iovecs(memory, list, count).unwrap_or_default()
+            }
+            Length::CString | Length::SigsetPair => Vec::new(),
+        };
+        for (address, length) in buffers {
+            let bytes = readable(memory, address, length);
+            if !bytes.is_empty() {
+                out.push(Segment { address, role: SegmentRole::Out, arg: pointer.arg.into(), bytes });
+            }
+        }
+    }
+    out
+}
+
+/// The bytes from `address` on, `length` or as many as can be read.
+fn readable(memory: &dyn Memory, address: u64, length: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    while out.len() < length {
+        let Some(at) = address.checked_add(out.len() as u64) else { break };
+        let until_page_end = (PAGE - at % PAGE) as usize;
+        let Ok(bytes) = memory.bytes(at, until_page_end.min(length - out.len())) else { break };
+        out.extend(bytes);
+    }
+    out
 }
 
 /// One received message: data, name, control, and the lengths and flags in its header.
@@ -352,8 +429,8 @@ fn received(
     let after = memory.bytes(at, MSGHDR)?;
     push(arg, u64_at(header, 0), (u32_at(&after, 8) as usize).min(u32_at(header, 8) as usize))?;
     push(arg, u64_at(header, 32), (u64_at(&after, 40) as usize).min(u64_at(header, 40) as usize))?;
-    push(arg, at + 8, 4)?;
-    push(arg, at + 40, 12)
+    push(arg, at.saturating_add(8), 4)?;
+    push(arg, at.saturating_add(40), 12)
 }
 
 #[cfg(test)]

@@ -1,74 +1,50 @@
-//! The names of all system calls on x86-64, for messages: also of those that are not replicated.
-//!
-//! Source: arch/x86/entry/syscalls/syscall_64.tbl in the kernel's sources.
+//! Names of the calls that are refused, so that a refusal names the call (arch/x86/entry/syscalls/syscall_64.tbl in the
+//! kernel's sources).
 
-/// Numbers 0 and up.
-const OLD: &str = "\
-    read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask \
-    rt_sigreturn ioctl pread64 pwrite64 readv writev access pipe select sched_yield mremap msync mincore madvise \
-    shmget shmat shmctl dup dup2 pause nanosleep getitimer alarm setitimer getpid sendfile socket connect accept \
-    sendto recvfrom sendmsg recvmsg shutdown bind listen getsockname getpeername socketpair setsockopt getsockopt \
-    clone fork vfork execve exit wait4 kill uname semget semop semctl shmdt msgget msgsnd msgrcv msgctl fcntl flock \
-    fsync fdatasync truncate ftruncate getdents getcwd chdir fchdir rename mkdir rmdir creat link unlink symlink \
-    readlink chmod fchmod chown fchown lchown umask gettimeofday getrlimit getrusage sysinfo times ptrace getuid \
-    syslog getgid setuid setgid geteuid getegid setpgid getppid getpgrp setsid setreuid setregid getgroups setgroups \
-    setresuid getresuid setresgid getresgid getpgid setfsuid setfsgid getsid capget capset rt_sigpending \
-    rt_sigtimedwait rt_sigqueueinfo rt_sigsuspend sigaltstack utime mknod uselib personality ustat statfs fstatfs \
-    sysfs getpriority setpriority sched_setparam sched_getparam sched_setscheduler sched_getscheduler \
-    sched_get_priority_max sched_get_priority_min sched_rr_get_interval mlock munlock mlockall munlockall vhangup \
-    modify_ldt pivot_root _sysctl prctl arch_prctl adjtimex setrlimit chroot sync acct settimeofday mount umount2 \
-    swapon swapoff reboot sethostname setdomainname iopl ioperm create_module init_module delete_module \
-    get_kernel_syms query_module quotactl nfsservctl getpmsg putpmsg afs_syscall tuxcall security gettid readahead \
-    setxattr lsetxattr fsetxattr getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr removexattr \
-    lremovexattr fremovexattr tkill time futex sched_setaffinity sched_getaffinity set_thread_area io_setup \
-    io_destroy io_getevents io_submit io_cancel get_thread_area lookup_dcookie epoll_create epoll_ctl_old \
-    epoll_wait_old remap_file_pages getdents64 set_tid_address restart_syscall semtimedop fadvise64 timer_create \
-    timer_settime timer_gettime timer_getoverrun timer_delete clock_settime clock_gettime clock_getres \
-    clock_nanosleep exit_group epoll_wait epoll_ctl tgkill utimes vserver mbind set_mempolicy get_mempolicy mq_open \
-    mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr kexec_load waitid add_key request_key keyctl \
-    ioprio_set ioprio_get inotify_init inotify_add_watch inotify_rm_watch migrate_pages openat mkdirat mknodat \
-    fchownat futimesat newfstatat unlinkat renameat linkat symlinkat readlinkat fchmodat faccessat pselect6 ppoll \
-    unshare set_robust_list get_robust_list splice tee sync_file_range vmsplice move_pages utimensat epoll_pwait \
-    signalfd timerfd_create eventfd fallocate timerfd_settime timerfd_gettime accept4 signalfd4 eventfd2 \
-    epoll_create1 dup3 pipe2 inotify_init1 preadv pwritev rt_tgsigqueueinfo perf_event_open recvmmsg fanotify_init \
-    fanotify_mark prlimit64 name_to_handle_at open_by_handle_at clock_adjtime syncfs sendmmsg setns getcpu \
-    process_vm_readv process_vm_writev kcmp finit_module sched_setattr sched_getattr renameat2 seccomp getrandom \
-    memfd_create kexec_file_load bpf execveat userfaultfd membarrier mlock2 copy_file_range preadv2 pwritev2 \
-    pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq";
-
-/// Numbers 424 and up, the same on all architectures.
-const NEW: &str = "\
-    pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen fsconfig fsmount \
-    fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madvise epoll_pwait2 mount_setattr \
-    quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret process_mrelease \
-    futex_waitv set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue \
-    statmount listmount lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat \
-    removexattrat open_tree_attr";
-const FIRST_NEW: u64 = 424;
-
-/// The name of a call, if it has one.
+/// The name of a call that has no shape.
 #[must_use]
-pub fn name(number: u64) -> Option<&'static str> {
-    let (names, index) = if number < FIRST_NEW { (OLD, number) } else { (NEW, number - FIRST_NEW) };
-    names.split(' ').nth(usize::try_from(index).ok()?)
+pub fn of(number: u64) -> Option<&'static str> {
+    let number = u16::try_from(number).ok()?;
+    REFUSED.binary_search_by_key(&number, |(n, _)| *n).ok().map(|at| REFUSED[at].1)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::table;
-    use super::*;
-
-    #[test]
-    fn names_agree_with_the_table() {
-        let mut compared = 0;
-        for number in 0..1024 {
-            if let Some(shape) = table::find(number) {
-                assert_eq!(name(number as u64), Some(shape.name), "{number}");
-                compared += 1;
-            }
-        }
-        assert!(compared > 100, "{compared} calls compared");
-        assert_eq!(name(425), Some("io_uring_setup"));
-        assert_eq!((name(400), name(u64::MAX)), (None, None));
-    }
+/// All calls that the table does not have.
+pub fn all() -> impl Iterator<Item = (u16, &'static str)> {
+    REFUSED.iter().copied()
 }
+
+#[rustfmt::skip]
+static REFUSED: &[(u16, &str)] = &[
+    (29, "shmget"), (30, "shmat"), (31, "shmctl"), (56, "clone"), (57, "fork"), (58, "vfork"), (59, "execve"),
+    (64, "semget"), (65, "semop"), (66, "semctl"), (67, "shmdt"), (68, "msgget"), (69, "msgsnd"), (70, "msgrcv"),
+    (71, "msgctl"), (78, "getdents"), (101, "ptrace"), (103, "syslog"), (122, "setfsuid"), (123, "setfsgid"),
+    (134, "uselib"), (135, "personality"), (136, "ustat"), (139, "sysfs"), (142, "sched_setparam"),
+    (144, "sched_setscheduler"), (148, "sched_rr_get_interval"), (153, "vhangup"), (154, "modify_ldt"),
+    (155, "pivot_root"), (156, "_sysctl"), (159, "adjtimex"), (163, "acct"), (164, "settimeofday"), (165, "mount"),
+    (166, "umount2"), (167, "swapon"), (168, "swapoff"), (169, "reboot"), (170, "sethostname"),
+    (171, "setdomainname"), (172, "iopl"), (173, "ioperm"), (174, "create_module"), (175, "init_module"),
+    (176, "delete_module"), (177, "get_kernel_syms"), (178, "query_module"), (179, "quotactl"), (180, "nfsservctl"),
+    (181, "getpmsg"), (182, "putpmsg"), (183, "afs_syscall"), (184, "tuxcall"), (185, "security"), (188, "setxattr"),
+    (189, "lsetxattr"), (190, "fsetxattr"), (191, "getxattr"), (192, "lgetxattr"), (193, "fgetxattr"),
+    (194, "listxattr"), (195, "llistxattr"), (196, "flistxattr"), (197, "removexattr"), (198, "lremovexattr"),
+    (199, "fremovexattr"), (205, "set_thread_area"), (206, "io_setup"), (207, "io_destroy"), (208, "io_getevents"),
+    (209, "io_submit"), (210, "io_cancel"), (211, "get_thread_area"), (212, "lookup_dcookie"), (214, "epoll_ctl_old"),
+    (215, "epoll_wait_old"), (216, "remap_file_pages"), (220, "semtimedop"), (222, "timer_create"),
+    (223, "timer_settime"), (224, "timer_gettime"), (225, "timer_getoverrun"), (226, "timer_delete"),
+    (227, "clock_settime"), (236, "vserver"), (237, "mbind"), (238, "set_mempolicy"), (239, "get_mempolicy"),
+    (240, "mq_open"), (241, "mq_unlink"), (242, "mq_timedsend"), (243, "mq_timedreceive"), (244, "mq_notify"),
+    (245, "mq_getsetattr"), (246, "kexec_load"), (248, "add_key"), (249, "request_key"), (250, "keyctl"),
+    (251, "ioprio_set"), (252, "ioprio_get"), (256, "migrate_pages"), (261, "futimesat"), (272, "unshare"),
+    (274, "get_robust_list"), (275, "splice"), (276, "tee"), (278, "vmsplice"), (279, "move_pages"),
+    (298, "perf_event_open"), (300, "fanotify_init"), (301, "fanotify_mark"), (303, "name_to_handle_at"),
+    (304, "open_by_handle_at"), (305, "clock_adjtime"), (306, "syncfs"), (308, "setns"), (310, "process_vm_readv"),
+    (311, "process_vm_writev"), (312, "kcmp"), (313, "finit_module"), (314, "sched_setattr"), (315, "sched_getattr"),
+    (317, "seccomp"), (319, "memfd_create"), (320, "kexec_file_load"), (321, "bpf"), (322, "execveat"),
+    (323, "userfaultfd"), (324, "membarrier"), (325, "mlock2"), (329, "pkey_mprotect"), (330, "pkey_alloc"),
+    (331, "pkey_free"), (333, "io_pgetevents"), (424, "pidfd_send_signal"), (425, "io_uring_setup"),
+    (426, "io_uring_enter"), (427, "io_uring_register"), (428, "open_tree"), (429, "move_mount"), (430, "fsopen"),
+    (431, "fsconfig"), (432, "fsmount"), (433, "fspick"), (434, "pidfd_open"), (438, "pidfd_getfd"),
+    (440, "process_madvise"), (442, "mount_setattr"), (443, "quotactl_fd"), (444, "landlock_create_ruleset"),
+    (445, "landlock_add_rule"), (446, "landlock_restrict_self"), (447, "memfd_secret"), (448, "process_mrelease"),
+    (449, "futex_waitv"), (450, "set_mempolicy_home_node"),
+];

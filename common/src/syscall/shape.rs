@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::names;
+
 /// How a call is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -39,6 +41,8 @@ pub enum Length {
     Result(u32),
     /// Another argument times this.
     Arg(u8, u32),
+    /// One byte for each page of as many bytes as another argument says.
+    Pages(u8),
     /// Until the NUL.
     CString,
     /// The u32 that another argument points to; the kernel writes the real length there.
@@ -92,8 +96,9 @@ pub struct Refusal {
 
 impl Refusal {
     pub(super) fn unknown_call(number: u64) -> Self {
-        let name = super::names::name(number).unwrap_or("without a name");
-        Self { what: format!("system call {number} ({name})"), errno: libc::ENOSYS }
+        let what = names::of(number)
+            .map_or_else(|| format!("system call {number}"), |name| format!("{name} (system call {number})"));
+        Self { what, errno: libc::ENOSYS }
     }
 
     /// A refusal of an operation or flag.
@@ -105,8 +110,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = std::io::Error::from_raw_os_error(self.errno);
-        write!(f, "refused {}: not replicated; the server gets: {error}", self.what)
+        write!(f, "refused {}: not replicated; the server gets errno {}", self.what, self.errno)
     }
 }
 

@@ -5,7 +5,9 @@
 use super::nr;
 use super::shape::Class::{Answer, Emulate, Execute};
 use super::shape::Direction::{Bulk, Digest, In, InOut, Out, OutAlways};
-use super::shape::Length::{Arg, CString, FdSet, Fixed, Iovec, Mmsghdr, Msghdr, Result, SigsetPair, ValueResult};
+use super::shape::Length::{
+    Arg, CString, FdSet, Fixed, Iovec, Mmsghdr, Msghdr, Pages, Result, SigsetPair, ValueResult,
+};
 use super::shape::{Shape, ptr, shape};
 
 /// The shape of call `number`, if it has one.
@@ -53,6 +55,7 @@ static TABLE: &[Shape] = &[
     shape(nr::SCHED_YIELD, "sched_yield", 0, Emulate, &[]),
     shape(nr::MREMAP, "mremap", 5, Execute, &[]),
     shape(nr::MSYNC, "msync", 3, Emulate, &[]),
+    shape(nr::MINCORE, "mincore", 3, Emulate, &[ptr(2, Out, Pages(1))]),
     shape(nr::DUP, "dup", 1, Emulate, &[]),
     shape(nr::DUP2, "dup2", 2, Emulate, &[]),
     shape(nr::PAUSE, "pause", 0, Emulate, &[]),
@@ -130,9 +133,11 @@ static TABLE: &[Shape] = &[
     shape(nr::CAPSET, "capset", 2, Emulate, &[ptr(0, InOut, Fixed(8)), ptr(1, In, Fixed(24))]),
     shape(nr::RT_SIGPENDING, "rt_sigpending", 2, Emulate, &[ptr(0, Out, Arg(1, 1))]),
     shape(nr::RT_SIGTIMEDWAIT, "rt_sigtimedwait", 4, Emulate, &[ptr(0, In, Arg(3, 1)), ptr(1, Out, Fixed(128)), ptr(2, In, Fixed(16))]),
+    shape(nr::RT_SIGQUEUEINFO, "rt_sigqueueinfo", 3, Emulate, &[ptr(2, Digest, Fixed(128))]),
     shape(nr::RT_SIGSUSPEND, "rt_sigsuspend", 2, Emulate, &[ptr(0, In, Arg(1, 1))]),
     shape(nr::SIGALTSTACK, "sigaltstack", 2, Execute, &[ptr(0, In, Fixed(24)), ptr(1, Out, Fixed(24))]),
     shape(nr::UTIME, "utime", 2, Emulate, &[ptr(0, In, CString), ptr(1, In, Fixed(16))]),
+    shape(nr::MKNOD, "mknod", 3, Emulate, PATH0),
     shape(nr::STATFS, "statfs", 2, Emulate, &[ptr(0, In, CString), ptr(1, Out, Fixed(120))]),
     shape(nr::FSTATFS, "fstatfs", 2, Emulate, &[ptr(1, Out, Fixed(120))]),
     shape(nr::GETPRIORITY, "getpriority", 2, Emulate, &[]),
@@ -173,6 +178,7 @@ static TABLE: &[Shape] = &[
     shape(nr::INOTIFY_RM_WATCH, "inotify_rm_watch", 2, Emulate, &[]),
     shape(nr::OPENAT, "openat", 4, Emulate, PATH1),
     shape(nr::MKDIRAT, "mkdirat", 3, Emulate, PATH1),
+    shape(nr::MKNODAT, "mknodat", 4, Emulate, PATH1),
     shape(nr::FCHOWNAT, "fchownat", 5, Emulate, PATH1),
     shape(nr::NEWFSTATAT, "newfstatat", 4, Emulate, &[ptr(1, In, CString), ptr(2, Out, Fixed(144))]),
     shape(nr::UNLINKAT, "unlinkat", 3, Emulate, PATH1),
@@ -203,16 +209,21 @@ static TABLE: &[Shape] = &[
     shape(nr::INOTIFY_INIT1, "inotify_init1", 1, Emulate, &[]),
     shape(nr::PREADV, "preadv", 5, Emulate, &[ptr(1, Out, Iovec(2))]),
     shape(nr::PWRITEV, "pwritev", 5, Emulate, &[ptr(1, Bulk, Iovec(2))]),
+    shape(nr::RT_TGSIGQUEUEINFO, "rt_tgsigqueueinfo", 4, Emulate, &[ptr(3, Digest, Fixed(128))]),
     shape(nr::RECVMMSG, "recvmmsg", 5, Emulate, &[ptr(1, Out, Mmsghdr), ptr(4, InOut, Fixed(16))]),
     shape(nr::PRLIMIT64, "prlimit64", 4, Emulate, &[ptr(2, In, Fixed(16)), ptr(3, Out, Fixed(16))]),
     shape(nr::SENDMMSG, "sendmmsg", 4, Emulate, &[ptr(1, Bulk, Mmsghdr)]),
     shape(nr::GETCPU, "getcpu", 3, Emulate, &[ptr(0, Out, Fixed(4)), ptr(1, Out, Fixed(4))]),
     shape(nr::RENAMEAT2, "renameat2", 5, Emulate, PATHS13),
     shape(nr::GETRANDOM, "getrandom", 3, Emulate, &[ptr(0, Out, Result(1))]),
+    shape(nr::COPY_FILE_RANGE, "copy_file_range", 6, Emulate, &[ptr(1, InOut, Fixed(8)), ptr(3, InOut, Fixed(8))]),
+    shape(nr::PREADV2, "preadv2", 6, Emulate, &[ptr(1, Out, Iovec(2))]),
+    shape(nr::PWRITEV2, "pwritev2", 6, Emulate, &[ptr(1, Bulk, Iovec(2))]),
     shape(nr::STATX, "statx", 5, Emulate, &[ptr(1, In, CString), ptr(4, Out, Fixed(256))]),
     shape(nr::RSEQ, "rseq", 4, Answer(libc::ENOSYS), &[]),
     shape(nr::CLONE3, "clone3", 2, Answer(libc::ENOSYS), &[]),
     shape(nr::CLOSE_RANGE, "close_range", 3, Emulate, &[]),
+    shape(nr::OPENAT2, "openat2", 4, Emulate, &[ptr(1, In, CString), ptr(2, In, Arg(3, 1))]),
     shape(nr::FACCESSAT2, "faccessat2", 4, Emulate, PATH1),
     shape(nr::EPOLL_PWAIT2, "epoll_pwait2", 6, Emulate, &[ptr(1, Out, Result(12)), ptr(3, Digest, Fixed(16)), ptr(4, In, Arg(5, 1))]),
 ];

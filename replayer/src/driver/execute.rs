@@ -1,6 +1,7 @@
 //! The calls that replay executes: memory, signal dispositions, the thread's own registers.
 
 use common::ids::Lsn;
+use common::kernel::Object;
 use common::record::{Record, SegmentRole};
 use common::syscall::nr;
 use tracer::signals;
@@ -20,6 +21,11 @@ impl Driver {
     ) -> Result<Stopped, ReplayError> {
         let mut changed = *regs;
         let result = record.result as u64;
+        let mapped = match self.kernel.object(record.arg(4) as i32) {
+            Some(Object::File(file)) if record.number == nr::MMAP && !file.unlinked => Some(file.path.clone()),
+            _ => None,
+        };
+        self.file_areas.follow(record, mapped);
         match record.number {
             nr::MMAP => {
                 // A mapped file is plain memory here: its content comes with the record.

@@ -13,7 +13,7 @@ use common::ids::Epoch;
 use common::kernel::{Ids, Initial, InitialFd, Kernel, address};
 use common::record::{Kind, Record, Segment, SegmentRole};
 
-use super::{GoLiveError, Report, Resumed, revive};
+use super::{Clock, GoLiveError, Report, Resumed, revive};
 use table::Table;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -92,9 +92,15 @@ impl Model {
 
     fn revive_at(&self, sockets: &mut Resumed, now_ns: u64) -> Result<(Table, Report), GoLiveError> {
         let mut table = Table::new();
-        let report = revive(&self.kernel, &mut table, sockets, now_ns)?;
+        let report = revive(&self.kernel, &mut table, sockets, clock(now_ns))?;
         Ok((table, report))
     }
+}
+
+/// The server's clock shows this, whatever the machine's does.
+fn clock(now_ns: u64) -> Clock {
+    let own = super::timers::own_clock(libc::CLOCK_MONOTONIC);
+    Clock { now_ns, offset_ns: now_ns.wrapping_sub(own) as i64 }
 }
 
 fn sockaddr(text: &str) -> Vec<u8> {

@@ -9,10 +9,17 @@ use super::{GoLiveError, Revival, made, sys};
 
 const NANOS_PER_MICRO: u64 = 1000;
 const MICROS: u64 = 1_000_000;
+const NANOS: u64 = 1_000_000_000;
 
 /// Clocks whose dates mean the same on every machine: a timer set to a date keeps it.
 fn is_calendar(clock: i32) -> bool {
     matches!(clock, libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_ALARM | libc::CLOCK_TAI)
+}
+
+/// A clock of this machine, in nanoseconds.
+pub(super) fn own_clock(clock: i32) -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::from_raw(clock));
+    now.map_or(0, |now| now.tv_sec() as u64 * NANOS + now.tv_nsec() as u64)
 }
 
 impl Revival<'_> {
@@ -28,22 +35,43 @@ impl Revival<'_> {
         };
         let fd = fd.map_err(made("a timerfd"))?;
         if let Some(setting) = timer.setting {
-            let set = match setting {
-                Setting { absolute: true, value_ns, interval_ns, taken, .. } if is_calendar(timer.clock) => {
-                    let next = value_ns.saturating_add(interval_ns.saturating_mul(taken));
-                    sys::set_timer(fd.as_fd(), true, next, interval_ns)
+            let set = match self.date(timer.clock, &setting) {
+                Some(date) => sys::set_timer(fd.as_fd(), true, date, setting.interval_ns),
+                None => {
+                    let left = setting.left_ns(self.clock.now_ns);
+                    sys::set_timer(fd.as_fd(), false, left, setting.interval_ns)
                 }
-                _ => sys::set_timer(fd.as_fd(), false, setting.left_ns(self.now_ns), setting.interval_ns),
             };
             set.map_err(made("a running timerfd"))?;
         }
         Ok(fd)
     }
 
+    /// The date on this machine's clock of the first expiry that the server has not been told of. It may have passed: the
+    /// kernel then counts the expiries since, and goes on at the same dates. `None` where a date would mean something else
+    /// than the time that is left: when somebody sets the calendar.
+    fn date(&self, clock: i32, setting: &Setting) -> Option<u64> {
+        let first =
+            if setting.absolute { setting.value_ns } else { setting.set_at_ns.saturating_add(setting.value_ns) };
+        let next = first.saturating_add(setting.interval_ns.saturating_mul(setting.taken));
+        let ahead = match (is_calendar(clock), setting.absolute) {
+            (true, true) => return Some(next),
+            (true, false) => return None,
+            (false, true) => self.clock.offset_ns,
+            // It was set on the server's CLOCK_MONOTONIC.
+            (false, false) => {
+                let own = i128::from(own_clock(clock));
+                i64::try_from(i128::from(self.clock.now_ns) - own).unwrap_or(self.clock.offset_ns)
+            }
+        };
+        Some(next.saturating_add_signed(ahead.saturating_neg()).max(1))
+    }
+
     /// setitimer(2) inside the server. Timers that count processor time begin anew: what the primary spent is not known.
     pub(super) fn start_interval_timers(&mut self) -> Result<(), GoLiveError> {
         for (which, setting) in self.kernel.timers().iter() {
-            let left_ns = if which == libc::ITIMER_REAL { setting.left_ns(self.now_ns) } else { setting.value_ns };
+            let left_ns =
+                if which == libc::ITIMER_REAL { setting.left_ns(self.clock.now_ns) } else { setting.value_ns };
             let left = left_ns.div_ceil(NANOS_PER_MICRO);
             let interval = setting.interval_ns / NANOS_PER_MICRO;
             let fields = [interval / MICROS, interval % MICROS, left / MICROS, left % MICROS];

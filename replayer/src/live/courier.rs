@@ -85,6 +85,11 @@ impl Courier {
         Ok(session)
     }
 
+    /// The server's process.
+    pub(super) fn pid(&self) -> Result<i32, LiveError> {
+        Ok(self.process("find it").map_err(GoLiveError::from)?.process().pid())
+    }
+
     fn process(&self, what: &str) -> Result<&Session, TargetError> {
         self.session.as_ref().ok_or_else(|| lost(what))
     }

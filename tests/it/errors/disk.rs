@@ -13,7 +13,7 @@ use super::state::served;
 use crate::support::free_address;
 use crate::support::group::ftrun;
 use crate::support::program::Exit;
-use crate::support::skip::skipped;
+use crate::support::skip;
 use crate::support::status::Role;
 
 /// A command that sees a disk of this size at `disk` in the directory of the test: a shell in a mount namespace of its own, which
@@ -40,7 +40,7 @@ fn with_disk(test: &str, case: &Case, kibibytes: u32, script: &str) -> Option<Co
         Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         Err(error) => error.to_string(),
     };
-    skipped(test, &format!("no small disk can be mounted here: {why}"));
+    skip(test, &format!("no small disk can be mounted here: {why}"));
     None
 }
 

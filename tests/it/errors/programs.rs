@@ -150,7 +150,7 @@ fn second_thread() {
 /// A call, an operation and a flag that are not replicated: the server gets an errno, ftrun names what it was.
 #[test]
 fn unknown_calls_are_named() {
-    let guest = crate::guest::Guest::built("refused");
+    let guest = crate::guest::Guest::built("unknown_refused");
     let case = Case::new();
     let mut record = ftrun();
     record.args(["record", "-o"]).arg(case.path("log")).arg("--").arg(&guest.program);
@@ -158,7 +158,7 @@ fn unknown_calls_are_named() {
         case.ended(
             &mut program,
             Exit::Code(0),
-            &["refused system call 425 (io_uring_setup): not replicated", "os error 38"],
+            &["refused io_uring_setup (system call 425): not replicated", "the server gets errno 38"],
         )?;
         super::case::said(&program, &["refused prctl with operation"])
     });

@@ -31,7 +31,7 @@ const WRONG: [(&[&str], &str); 23] = [
     (&["--arbiter", "file:epochs", "--", "true"], "`epochs` is no absolute path"),
     (&["--heartbeat", "0", "--", "true"], "expected at least 1 ms"),
     (&["--timeout", "60", "--", "true"], "a timeout of two heartbeats or more"),
-    (&["--test-without", "sleep", "--", "true"], "--test-without sleep: expected one of output, input"),
+    (&["--test-without", "sleep", "--", "true"], "invalid value 'sleep' for '--test-without <RULE>'"),
     (&["--cpu", "999", "--", "true"], "--cpu 999: this process may use the processors 0"),
     (&["record", "-o", "log", "--cpu", "99999", "--", "true"], "--cpu 99999: this process may use the processors"),
     (&["record", "--", "true"], "--output <DIR>"),

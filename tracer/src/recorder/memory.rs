@@ -1,8 +1,12 @@
 //! Memory calls on the recording side: what a mapping of a file brought in goes into the log.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use common::record::{Segment, SegmentRole};
+use common::kernel::{Object, PathBytes};
+use common::record::{Record, Segment, SegmentRole};
+use common::snapshot::Area;
 use common::syscall::{Memory, nr};
 
 use super::{InCall, Recorder, RecordingError};
@@ -14,36 +18,181 @@ use crate::tracee::{Call, Stopped};
 const PAGE: u64 = 4096;
 const CHUNK: u64 = 64 << 10;
 
-/// Where files are mapped: after MADV_DONTNEED such memory holds the file again, not zeros.
-#[derive(Debug, Default)]
-pub(super) struct FileAreas(BTreeMap<u64, u64>);
+/// A file, whatever name or descriptor leads to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of_descriptor(pid: i32, fd: i32) -> Option<Self> {
+        Self::of_path(Path::new(&format!("/proc/{pid}/fd/{fd}")))
+    }
+
+    fn of_path(path: &Path) -> Option<Self> {
+        let meta = std::fs::metadata(path).ok()?;
+        meta.is_file().then(|| Self { device: meta.dev(), inode: meta.ino() })
+    }
+}
+
+/// A mapped piece of a file.
+#[derive(Debug, Clone)]
+struct FileArea {
+    end: u64,
+    /// `None`: what the program was started from, or a copy.
+    file: Option<FileId>,
+    /// Where in the file it begins.
+    offset: u64,
+    shared: bool,
+    /// In a replica: the bytes are there, the file is not mapped.
+    copy: bool,
+    /// Which file a copy is of, if it was opened by name.
+    path: Option<PathBytes>,
+}
+
+/// A copy of a file's piece that the primary had mapped with MAP_SHARED.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedCopy {
+    /// First address.
+    pub start: u64,
+    /// Length in bytes.
+    pub len: u64,
+    /// The file, if it was opened by name.
+    pub path: Option<PathBytes>,
+    /// Where in the file it begins.
+    pub offset: u64,
+}
+
+/// Where files are mapped: after MADV_DONTNEED such memory holds the file again, not zeros, and what the server writes into
+/// such a file shows in memory.
+#[derive(Debug, Default, Clone)]
+pub struct FileAreas(BTreeMap<u64, FileArea>);
 
 impl FileAreas {
+    /// What a snapshot holds of files, in a replica.
+    #[must_use]
+    pub fn in_snapshot(areas: &[Area]) -> Self {
+        let files = areas.iter().filter(|area| area.name.starts_with('/'));
+        let copy = |area: &Area| FileArea {
+            end: area.end,
+            file: None,
+            offset: 0,
+            shared: area.flags & Area::PRIVATE == 0,
+            copy: true,
+            path: None,
+        };
+        Self(files.map(|area| (area.start, copy(area))).collect())
+    }
+
+    /// Follows a memory call that succeeded at the primary, in a replica; `path` is the file that its descriptor is open on.
+    pub fn follow(&mut self, record: &Record, path: Option<PathBytes>) {
+        let [start, len, third, flags] = [record.arg(0), record.arg(1), record.arg(2), record.arg(3)];
+        match record.number {
+            nr::MMAP => {
+                let (start, end) = whole(record.result as u64, len);
+                self.remove(start, end);
+                if flags & libc::MAP_ANONYMOUS as u64 == 0 {
+                    let shared = flags & libc::MAP_PRIVATE as u64 == 0;
+                    let area = FileArea { end, file: None, offset: record.arg(5), shared, copy: true, path };
+                    self.insert(start, area);
+                }
+            }
+            nr::MUNMAP => {
+                let (start, end) = whole(start, len);
+                self.remove(start, end);
+            }
+            nr::MREMAP => {
+                let (old_start, old_end) = whole(start, len);
+                let (start, end) = whole(record.result as u64, third);
+                let area = self.at(old_start);
+                self.remove(old_start, old_end);
+                self.remove(start, end);
+                if let Some(area) = area {
+                    self.insert(start, FileArea { end, ..area });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The copies in which the server would miss what is written to the file from now on.
+    pub fn shared_copies(&self) -> impl Iterator<Item = SharedCopy> + '_ {
+        self.0.iter().filter(|(_, area)| area.shared && area.copy).map(|(&start, area)| SharedCopy {
+            start,
+            len: area.end - start,
+            path: area.path.clone(),
+            offset: area.offset,
+        })
+    }
+
+    /// A copy has been replaced by a mapping of the file.
+    pub fn mapped_again(&mut self, copy: &SharedCopy) {
+        if let (Some(area), Some(path)) = (self.0.get_mut(&copy.start), &copy.path) {
+            area.copy = false;
+            area.file = FileId::of_path(path.as_path());
+        }
+    }
+
     pub(super) fn of(pid: i32) -> Result<Self, LaunchError> {
         let files = launch::maps(pid)?.into_iter().filter(|m| m.name.starts_with('/'));
-        Ok(Self(files.map(|m| (m.start, m.end)).collect()))
+        let area = |m: launch::Mapping| {
+            (m.start, FileArea { end: m.end, file: None, offset: 0, shared: m.shared, copy: false, path: None })
+        };
+        Ok(Self(files.map(area).collect()))
+    }
+
+    fn within(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, FileArea)> + '_ {
+        self.0.range(..end).filter(move |(_, area)| area.end > start).map(|(&start, area)| (start, area.clone()))
     }
 
     fn remove(&mut self, start: u64, end: u64) {
-        let hit: Vec<(u64, u64)> = self.0.range(..end).filter(|(_, e)| **e > start).map(|(&s, &e)| (s, e)).collect();
-        for (s, e) in hit {
+        let hit: Vec<(u64, FileArea)> = self.within(start, end).collect();
+        for (s, area) in hit {
             self.0.remove(&s);
             if s < start {
-                self.0.insert(s, start);
+                self.0.insert(s, FileArea { end: start, ..area.clone() });
             }
-            if e > end {
-                self.0.insert(end, e);
+            if area.end > end {
+                self.0.insert(end, FileArea { offset: area.offset + (end - s), ..area });
             }
         }
     }
 
-    fn insert(&mut self, start: u64, end: u64) {
-        self.remove(start, end);
-        self.0.insert(start, end);
+    fn insert(&mut self, start: u64, area: FileArea) {
+        self.remove(start, area.end);
+        self.0.insert(start, area);
+    }
+
+    /// The area at `start`, seen from there.
+    fn at(&self, start: u64) -> Option<FileArea> {
+        let (s, area) = self.within(start, start + 1).next()?;
+        Some(FileArea { offset: area.offset + (start - s), ..area })
     }
 
     fn overlaps(&self, start: u64, end: u64) -> bool {
-        self.0.range(..end).any(|(_, e)| *e > start)
+        self.within(start, end).next().is_some()
+    }
+
+    /// The memory that shows these bytes of a file.
+    fn showing(&self, file: FileId, from: u64, to: u64) -> Vec<(u64, u64)> {
+        let areas = self.0.iter().filter(|(_, area)| area.file == Some(file));
+        areas
+            .filter_map(|(&start, area)| {
+                let first = from.max(area.offset) - area.offset;
+                let last = to.saturating_sub(area.offset).min(area.end - start);
+                (first < last).then_some((start + first, start + last))
+            })
+            .collect()
+    }
+
+    /// The refused call, if it would make a shared mapping of a file writable: what is written there is no record.
+    pub(super) fn refuses(&self, call: &Call) -> Option<String> {
+        let [start, len, protection, ..] = call.args;
+        let writable = call.number == u64::from(nr::MPROTECT) && protection & libc::PROT_WRITE as u64 != 0;
+        let end = start.saturating_add(len.checked_next_multiple_of(PAGE)?);
+        let hit = writable && self.within(start, end).any(|(_, area)| area.shared && area.file.is_some());
+        hit.then(|| "mprotect with PROT_WRITE of a file mapped with MAP_SHARED".into())
     }
 }
 
@@ -79,6 +228,14 @@ pub(super) fn maps_code(call: &Call, result: i64) -> Option<(u64, u64)> {
 }
 
 impl Recorder<'_> {
+    /// The refused call, if it would let go of memory that is to hold a file's content again: the file is not mapped here.
+    pub(super) fn discards_a_copy(&self, call: &Call) -> Option<String> {
+        let [start, len, advice, ..] = call.args;
+        let discards = call.number == u64::from(nr::MADVISE) && advice == libc::MADV_DONTNEED as u64;
+        let hit = discards && self.file_areas.within(start, start.saturating_add(len)).any(|(_, area)| area.copy);
+        hit.then(|| "madvise(MADV_DONTNEED) of a file that was mapped before the failover".to_owned())
+    }
+
     pub(super) fn after_memory(
         &mut self,
         stopped: &Stopped,
@@ -89,13 +246,16 @@ impl Recorder<'_> {
             return Ok(());
         }
         let [start, len, third, flags, ..] = flow.call.args;
-        let whole = |start: u64, len: u64| (start, start + len.next_multiple_of(PAGE));
         match flow.shape.number {
             nr::MMAP => {
                 let (start, end) = whole(result as u64, len);
                 self.sites.unmapped(start, end - start);
                 if flags & libc::MAP_ANONYMOUS as u64 == 0 {
-                    self.file_areas.insert(start, end);
+                    let [.., fd, offset] = flow.call.args;
+                    let file = FileId::of_descriptor(stopped.pid(), fd as i32);
+                    let shared = flags & libc::MAP_PRIVATE as u64 == 0;
+                    let area = FileArea { end, file, offset, shared, copy: false, path: None };
+                    self.file_areas.insert(start, area);
                     content(stopped, start, end, &mut flow.extra);
                 } else {
                     self.file_areas.remove(start, end);
@@ -109,12 +269,14 @@ impl Recorder<'_> {
             nr::MREMAP => {
                 let (old_start, old_end) = whole(start, len);
                 let (start, end) = whole(result as u64, third);
-                if self.file_areas.overlaps(old_start, old_end) {
-                    content(stopped, start, end, &mut flow.extra);
-                    self.file_areas.remove(old_start, old_end);
-                    self.file_areas.insert(start, end);
-                } else {
-                    self.file_areas.remove(start, end);
+                let area = self.file_areas.at(old_start);
+                self.file_areas.remove(old_start, old_end);
+                match area {
+                    Some(area) => {
+                        content(stopped, start, end, &mut flow.extra);
+                        self.file_areas.insert(start, FileArea { end, ..area });
+                    }
+                    None => self.file_areas.remove(start, end),
                 }
             }
             nr::MADVISE if third == libc::MADV_DONTNEED as u64 => {
@@ -128,6 +290,35 @@ impl Recorder<'_> {
         Ok(())
     }
 
+    /// What a call wrote into a file that is mapped shows in memory, too.
+    pub(super) fn after_file_change(&self, stopped: &Stopped, flow: &mut InCall, result: i64) {
+        if result < 0 || self.file_areas.0.values().all(|area| area.file.is_none()) {
+            return;
+        }
+        let args = &flow.call.args;
+        let fd = if flow.shape.number == nr::COPY_FILE_RANGE { args[2] as i32 } else { args[0] as i32 };
+        if !matches!(self.kernel.object(fd), Some(Object::File(_))) {
+            return;
+        }
+        let Some(file) = FileId::of_descriptor(stopped.pid(), fd) else { return };
+        let done = result as u64;
+        let (from, to) = match flow.shape.number {
+            nr::FTRUNCATE => (args[1], u64::MAX),
+            nr::FALLOCATE => (args[2], args[2].saturating_add(args[3])),
+            nr::PWRITE64 | nr::PWRITEV => (args[3], args[3].saturating_add(done)),
+            nr::PWRITEV2 if args[3] != u64::MAX => (args[3], args[3].saturating_add(done)),
+            _ => match offset_of(stopped.pid(), fd) {
+                Some(end) => (end.saturating_sub(done), end),
+                None => (0, u64::MAX),
+            },
+        };
+        for (start, end) in self.file_areas.showing(file, from, to) {
+            read_in_pieces(stopped, start, end, &mut |address, bytes| {
+                flow.extra.push(Segment { address, role: SegmentRole::Out, arg: 0, bytes });
+            });
+        }
+    }
+
     /// Patches the cpuid instructions of code that was just mapped, and says so in the log.
     pub(super) fn patch(&mut self, stopped: &Stopped, start: u64, len: u64) -> Result<(), RecordingError> {
         let record = instructions::patch(stopped, start, len)?;
@@ -139,24 +330,41 @@ impl Recorder<'_> {
     }
 }
 
-/// The content of an area that is not zero. Pages behind the end of a file cannot be read and are left out.
+/// The pages of an area.
+fn whole(start: u64, len: u64) -> (u64, u64) {
+    (start, start.saturating_add(len.next_multiple_of(PAGE)))
+}
+
+/// The offset of an open file.
+fn offset_of(pid: i32, fd: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("pos:"))?.trim().parse().ok()
+}
+
+/// The content of an area that is not zero.
 fn content(stopped: &Stopped, start: u64, end: u64, out: &mut Vec<Segment>) {
-    let mut push = |address: u64, bytes: Vec<u8>| {
+    read_in_pieces(stopped, start, end, &mut |address, bytes| {
         if bytes.iter().any(|&b| b != 0) {
             out.push(Segment { address, role: SegmentRole::Out, arg: 0, bytes });
         }
-    };
-    for at in (start..end).step_by(CHUNK as usize) {
-        let len = CHUNK.min(end - at);
-        if let Ok(bytes) = stopped.bytes(at, len as usize) {
-            push(at, bytes);
+    });
+}
+
+/// Reads an area. Pages behind the end of a file cannot be read and are left out.
+fn read_in_pieces(stopped: &Stopped, start: u64, end: u64, take: &mut dyn FnMut(u64, Vec<u8>)) {
+    let mut at = start;
+    while at < end {
+        let next = (at - at % CHUNK + CHUNK).min(end);
+        if let Ok(bytes) = stopped.bytes(at, (next - at) as usize) {
+            take(at, bytes);
+            at = next;
             continue;
         }
-        for page in (at..at + len).step_by(PAGE as usize) {
-            if let Ok(bytes) = stopped.bytes(page, PAGE as usize) {
-                push(page, bytes);
-            }
+        let page_end = (at - at % PAGE + PAGE).min(end);
+        if let Ok(bytes) = stopped.bytes(at, (page_end - at) as usize) {
+            take(at, bytes);
         }
+        at = page_end;
     }
 }
 
@@ -167,10 +375,17 @@ mod tests {
     #[test]
     fn areas_are_cut_where_something_else_is_mapped() {
         let mut areas = FileAreas::default();
-        areas.insert(0x1000, 0x9000);
+        let file = FileId { device: 1, inode: 2 };
+        areas.insert(
+            0x1000,
+            FileArea { end: 0x9000, file: Some(file), offset: 0x10000, shared: false, copy: false, path: None },
+        );
         areas.remove(0x3000, 0x4000);
         assert!(areas.overlaps(0x2000, 0x3000) && areas.overlaps(0x4000, 0x5000));
         assert!(!areas.overlaps(0x3000, 0x4000));
+        assert_eq!(areas.at(0x5000).map(|area| area.offset), Some(0x14000));
+        assert_eq!(areas.showing(file, 0x11ff0, 0x13010), [(0x2ff0, 0x3000), (0x4000, 0x4010)]);
+        assert!(areas.showing(FileId { device: 1, inode: 3 }, 0, u64::MAX).is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use common::kernel::{Object, TcpState};
 use common::orders::Listener;
 use common::record::{Segment, SegmentRole};
 use common::syscall::{Memory, nr};
+use nix::errno::Errno;
 use nix::sys::socket::{SockaddrStorage, getpeername, getsockname};
 
 use super::{Before, InCall, Recorder, RecordingError, meta};
@@ -53,8 +54,8 @@ impl Recorder<'_> {
     ) -> Result<Before, RecordingError> {
         let fd = flow.call.args[0] as i32;
         match flow.shape.number {
-            nr::SENDMSG | nr::SENDMMSG if flow.gathered.sends_control() => {
-                let what = format!("{} with control data (SCM_RIGHTS and others)", flow.shape.name);
+            nr::SENDMSG | nr::SENDMMSG if flow.gathered.sends_descriptors(stopped) => {
+                let what = format!("{} with descriptors (SCM_RIGHTS)", flow.shape.name);
                 let errno = self.warn(&common::syscall::Refusal::new(what, libc::EINVAL));
                 Ok(Before::Answer(-i64::from(errno)))
             }
@@ -182,21 +183,28 @@ impl Recorder<'_> {
         regs: &Registers,
         flow: &mut InCall,
     ) -> Result<Before, RecordingError> {
-        let [_, from, at, count, ..] = flow.call.args;
+        let [to, from, at, count, ..] = flow.call.args;
         let count = (count as usize).min(inject::SCRATCH_LEN);
-        let file = match pidfd::borrow(stopped.pid(), from as i32) {
-            Ok(file) => file,
+        let borrowed =
+            pidfd::borrow(stopped.pid(), from as i32).and_then(|f| Ok((f, pidfd::borrow(stopped.pid(), to as i32)?)));
+        let file = match borrowed {
+            Ok((file, _)) => file,
             Err(errno) => return Ok(Before::Answer(-(errno as i64))),
         };
         let offset = if at == 0 {
             nix::unistd::lseek(&file, 0, nix::unistd::Whence::SeekCur)
         } else {
-            let raw = stopped.bytes(at, 8).map_err(Self::fault(flow.shape))?;
-            Ok(i64::from_le_bytes(raw.try_into().unwrap_or_default()))
+            stopped
+                .bytes(at, 8)
+                .map(|raw| i64::from_le_bytes(raw.try_into().unwrap_or_default()))
+                .map_err(|_| Errno::EFAULT)
         };
         let mut data = vec![0; count];
         let read = offset.and_then(|offset| nix::sys::uio::pread(&file, &mut data, offset));
         match read {
+            // What cannot be read by offset is nothing to send from, unless an offset was asked for.
+            Err(Errno::ESPIPE) if at == 0 => return Ok(Before::Answer(-i64::from(libc::EINVAL))),
+            Err(Errno::EISDIR) => return Ok(Before::Answer(-i64::from(libc::EINVAL))),
             Err(errno) => return Ok(Before::Answer(-(errno as i64))),
             Ok(0) => return Ok(Before::Answer(0)),
             Ok(len) => data.truncate(len),

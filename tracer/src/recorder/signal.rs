@@ -1,14 +1,74 @@
 //! Signals on the recording side: which are deferred, which are delivered at once.
 
+use common::kernel::bit;
 use common::record::{Placement, Record, Segment, SegmentRole};
-use common::syscall::nr;
+use common::syscall::{Memory, nr};
 
 use super::{InCall, Next, Recorder, RecordingError};
-use crate::inject::Held;
+use crate::inject::{self, Held};
 use crate::instructions;
 use crate::signals;
 use crate::sys::ptrace::Resume;
 use crate::tracee::{Call, Event, Registers, Stopped, TraceeError};
+
+/// How a call that was let run came out.
+pub(super) enum Ran {
+    /// The process stands at its return.
+    Returned(Stopped),
+    /// The call has to begin anew: the process stands before it, and a signal is held.
+    Anew(Stopped),
+    /// It is no more, with this wait status.
+    Dead(i32),
+}
+
+/// How long a call may wait, and where it is told so.
+#[derive(Debug, Clone, Copy)]
+enum Patience {
+    Endless,
+    /// Argument 3, in milliseconds.
+    Milliseconds(u64),
+    /// In nanoseconds: the struct timespec that this argument points to.
+    Timespec(u64, usize),
+}
+
+/// Whether a call gives EINTR also where it was interrupted for nothing, and can be made again.
+fn made_again(flow: &InCall, memory: &dyn Memory) -> Option<Patience> {
+    let args = &flow.call.args;
+    let arg = match flow.shape.number {
+        nr::EPOLL_WAIT | nr::EPOLL_PWAIT => {
+            return Some(u64::try_from(args[3] as i32).map_or(Patience::Endless, Patience::Milliseconds));
+        }
+        nr::EPOLL_PWAIT2 => 3,
+        nr::RT_SIGTIMEDWAIT => 2,
+        _ => return None,
+    };
+    if args[arg] == 0 {
+        return Some(Patience::Endless);
+    }
+    let raw = memory.bytes(args[arg], 16).ok()?;
+    let word = |at: usize| raw[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
+    Some(Patience::Timespec(word(0).saturating_mul(1_000_000_000).saturating_add(word(8)), arg))
+}
+
+/// The registers of the same call with what is left of its time after `gone` nanoseconds.
+fn with_time_left(stopped: &Stopped, patience: Patience, gone: u64) -> Result<(), RecordingError> {
+    let mut regs = stopped.registers()?;
+    match patience {
+        Patience::Endless => return Ok(()),
+        Patience::Milliseconds(whole) => regs.r10 = whole.saturating_sub(gone / 1_000_000),
+        Patience::Timespec(whole, arg) => {
+            let left = whole.saturating_sub(gone);
+            let spec = [(left / 1_000_000_000).to_le_bytes(), (left % 1_000_000_000).to_le_bytes()].concat();
+            stopped.write(inject::SCRATCH, &spec)?;
+            if arg == 2 {
+                regs.rdx = inject::SCRATCH;
+            } else {
+                regs.r10 = inject::SCRATCH;
+            }
+        }
+    }
+    Ok(stopped.set_registers(&regs)?)
+}
 
 /// A call has returned and a signal is pending right there.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +85,22 @@ pub(super) fn may_be_pending(number: u16, result: i64) -> bool {
     signals::is_restart(result)
         || result == -i64::from(libc::EINTR)
         || result == -i64::from(libc::EPIPE)
-        || matches!(number, nr::KILL | nr::TKILL | nr::TGKILL | nr::RT_SIGPROCMASK | nr::RT_SIGRETURN | nr::SETITIMER)
+        || matches!(
+            number,
+            nr::KILL
+                | nr::TKILL
+                | nr::TGKILL
+                | nr::RT_SIGQUEUEINFO
+                | nr::RT_TGSIGQUEUEINFO
+                | nr::RT_SIGPROCMASK
+                | nr::RT_SIGRETURN
+                | nr::SETITIMER
+        )
 }
 
-/// Whether an unblocked signal waits for a process that is stopped.
-pub(super) fn is_pending(pid: i32) -> bool {
-    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+/// The unblocked signals that wait for a process that is stopped.
+pub(super) fn pending(pid: i32) -> u64 {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return 0 };
     let field = |name: &str| {
         status
             .lines()
@@ -38,7 +108,20 @@ pub(super) fn is_pending(pid: i32) -> bool {
             .and_then(|value| u64::from_str_radix(value.trim(), 16).ok())
             .unwrap_or(0)
     };
-    (field("SigPnd:") | field("ShdPnd:")) & !field("SigBlk:") != 0
+    (field("SigPnd:") | field("ShdPnd:")) & !field("SigBlk:")
+}
+
+/// What becomes of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Treatment {
+    /// Nothing: it is ignored.
+    Drop,
+    /// It stops or continues the process. That changes nothing in its memory, and what it interrupts is in the log.
+    Pass,
+    /// It ends the process.
+    Fatal,
+    /// A handler runs.
+    Handle,
 }
 
 /// The mask that a call sets for its own duration, if it is one of those.
@@ -56,47 +139,64 @@ pub(super) fn temporary_mask(inputs: &[Segment], number: u16) -> Option<u64> {
     Some(u64::from_le_bytes(mask.bytes.as_slice().try_into().ok()?) & !unblockable)
 }
 
-fn is_fault(signal: i32, info: &[u8]) -> bool {
-    let code = i32::from_le_bytes([info[8], info[9], info[10], info[11]]);
-    let synchronous =
-        matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP | libc::SIGSYS);
-    synchronous && code > 0
+/// The pid of the sender as the server is to see it: it knows itself by the pid that it had on the first primary.
+fn seen(mut held: Held, real: i32, seen: i32) -> Held {
+    const CODE: usize = 8;
+    const PID: usize = 16;
+    let word = |at: usize| i32::from_le_bytes([held.info[at], held.info[at + 1], held.info[at + 2], held.info[at + 3]]);
+    if matches!(word(CODE), libc::SI_USER | libc::SI_TKILL) && word(PID) == real {
+        held.info[PID..PID + 4].copy_from_slice(&seen.to_le_bytes());
+    }
+    held
 }
 
 fn is_ignored_by_default(signal: i32) -> bool {
-    matches!(signal, libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH | libc::SIGCONT)
+    matches!(signal, libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH)
 }
 
 fn is_job_control(signal: i32) -> bool {
-    matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU)
+    matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU | libc::SIGCONT)
 }
 
 impl Recorder<'_> {
+    /// What becomes of a signal as things stand.
+    pub(super) fn treatment(&self, signal: i32) -> Treatment {
+        let handler = self.kernel.signals().disposition(signal).handler;
+        let default = handler == libc::SIG_DFL as u64;
+        if handler == libc::SIG_IGN as u64 || (default && is_ignored_by_default(signal)) {
+            Treatment::Drop
+        } else if default && is_job_control(signal) {
+            Treatment::Pass
+        } else if default {
+            Treatment::Fatal
+        } else {
+            Treatment::Handle
+        }
+    }
+
     /// A signal is about to be delivered.
     pub(super) fn signal(&mut self, stopped: Stopped, signal: i32) -> Result<Next, RecordingError> {
         let info = stopped.siginfo()?;
         let regs = stopped.registers()?;
         if let Some(trapped) = instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
-            let record = instructions::answer(trapped, &regs, self.clock_offset.max(0) as u64);
+            let record = instructions::answer(trapped, &regs, self.tsc_offset, self.kernel.tsc());
             self.append(&record, "a trapped instruction")?;
-            stopped.set_registers(&instructions::apply(trapped, &record, &regs))?;
-            self.undo_forced(&stopped, signal)?;
+            let regs = instructions::apply(trapped, &record, &regs);
+            let (stopped, held) = signals::undo_forced(stopped, &regs, signal, self.kernel.signals())?;
+            self.held.extend(held);
             return Ok(Next::Go(stopped, 0));
         }
-        let disposition = self.kernel.signals().disposition(signal);
-        let held = self.original(Held { signal, info });
-        if is_fault(signal, &info) {
+        let held = seen(Held { signal, info }, stopped.pid(), self.kernel.identity().pid);
+        if signals::is_fault(signal, &info) {
             let mask = stopped.signal_mask()?;
             self.append(&signals::record(Placement::Fault, &held, mask, mask, &regs, 0), "a fault")?;
             return Ok(Next::Go(stopped, signal));
         }
-        let default = disposition.handler == libc::SIG_DFL as u64;
-        if default && (is_job_control(signal) || signal == libc::SIGCONT) {
-            // Stopping and continuing change nothing in the server's memory; what they interrupt is in the log.
-            return Ok(Next::Go(stopped, signal));
-        }
-        if disposition.handler == libc::SIG_IGN as u64 || (default && is_ignored_by_default(signal)) {
-            return Ok(Next::Go(stopped, 0));
+        let treatment = self.treatment(signal);
+        match treatment {
+            Treatment::Drop => return Ok(Next::Go(stopped, 0)),
+            Treatment::Pass => return Ok(Next::Go(stopped, signal)),
+            Treatment::Fatal | Treatment::Handle => {}
         }
         match self.at_exit.take() {
             Some(exit) if exit.rip == regs.rip && exit.rsp == regs.rsp => {
@@ -106,18 +206,12 @@ impl Recorder<'_> {
                 self.append(&signals::record(Placement::Exit, &held, frame, mask, &regs, exit.number), "a signal")?;
                 Ok(Next::Go(stopped, signal))
             }
+            // It ends here and now: nobody will see at which instruction that was.
+            _ if treatment == Treatment::Fatal => Ok(Next::Go(stopped, signal)),
             _ => {
                 self.held.push_back(held);
                 Ok(Next::Go(stopped, 0))
             }
-        }
-    }
-
-    /// The siginfo that a signal first came with, if it had to be sent again.
-    fn original(&mut self, found: Held) -> Held {
-        match self.resent.iter().position(|h| h.signal == found.signal) {
-            Some(at) => self.resent.remove(at),
-            None => found,
         }
     }
 
@@ -128,30 +222,96 @@ impl Recorder<'_> {
         regs: &Registers,
         call: &Call,
     ) -> Result<Next, RecordingError> {
-        let pid = stopped.pid();
+        let Some(first) = self.held.pop_front() else { return Ok(Next::Go(stopped, 0)) };
         let before = signals::before_call(regs);
-        stopped.set_registers(&before)?;
-        for held in self.held.drain(..) {
-            stopped.send(held.signal)?;
-            self.resent.push(held);
+        let (stopped, held) = signals::send_again(stopped, &before, &first)?;
+        self.held.extend(held);
+        let pid = stopped.pid();
+        let mut event = stopped.run(Resume::Continue, 0)?;
+        loop {
+            event = match event {
+                Event::Signal(stopped, signal) => match self.treatment(signal) {
+                    Treatment::Drop => stopped.run(Resume::Continue, 0)?,
+                    Treatment::Pass => stopped.run(Resume::Continue, signal)?,
+                    Treatment::Fatal | Treatment::Handle => {
+                        let info = stopped.siginfo()?;
+                        let held = seen(Held { signal, info }, pid, self.kernel.identity().pid);
+                        let mask = stopped.signal_mask()?;
+                        stopped.set_siginfo(&held.info)?;
+                        let record = signals::record(Placement::Entry, &held, mask, mask, &before, call.number);
+                        self.append(&record, "a signal")?;
+                        return Ok(Next::Go(stopped, signal));
+                    }
+                },
+                // It is blocked by now: the kernel keeps it, the call begins anew.
+                Event::Seccomp(stopped) => return self.call(stopped),
+                Event::Dead(status) => return Ok(Next::Dead(status)),
+                other => {
+                    let found = other.name();
+                    return Err(TraceeError::Unexpected { pid, expected: "a held signal", found }.into());
+                }
+            };
         }
-        match stopped.run(Resume::Continue, 0)? {
-            Event::Signal(stopped, signal) => {
-                let info = stopped.siginfo()?;
-                let held = self.original(Held { signal, info });
-                let mask = stopped.signal_mask()?;
-                stopped.set_siginfo(&held.info)?;
-                let record = signals::record(Placement::Entry, &held, mask, mask, &before, call.number);
-                self.append(&record, "a signal")?;
-                Ok(Next::Go(stopped, signal))
+    }
+
+    /// Lets a call run to its return.
+    ///
+    /// A process that is traced is woken by signals that it ignores. Most calls are then restarted by the kernel; those that
+    /// give EINTR instead are made again here, for what is left of their time.
+    pub(super) fn run_call(
+        &mut self,
+        mut stopped: Stopped,
+        regs: &Registers,
+        flow: &InCall,
+    ) -> Result<Ran, RecordingError> {
+        let pid = stopped.pid();
+        let made_again = made_again(flow, &stopped).map(|patience| (patience, self.monotonic_now()));
+        let mut changed = false;
+        loop {
+            stopped = match stopped.run(Resume::ToSyscallExit, 0)? {
+                Event::SyscallExit(stopped) => stopped,
+                Event::Dead(status) => return Ok(Ran::Dead(status)),
+                other => {
+                    let found = other.name();
+                    return Err(TraceeError::Unexpected { pid, expected: "the return of a system call", found }.into());
+                }
+            };
+            let Some((patience, since)) = made_again else { return Ok(Ran::Returned(stopped)) };
+            let mut after = stopped.registers()?;
+            let ignored = || (1..=64).all(|s| pending(pid) & bit(s) == 0 || self.treatment(s) == Treatment::Drop);
+            if after.rax as i64 != -i64::from(libc::EINTR) || !ignored() {
+                if changed {
+                    [after.rdx, after.r10] = [regs.rdx, regs.r10];
+                    stopped.set_registers(&after)?;
+                    stopped.write(inject::SCRATCH, &[0; 16])?;
+                }
+                return Ok(Ran::Returned(stopped));
             }
-            // All of them are blocked by now: the kernel keeps them, the call begins anew.
-            Event::Seccomp(stopped) => self.call(stopped),
-            Event::Dead(status) => Ok(Next::Dead(status)),
-            other => {
-                let found = other.name();
-                Err(TraceeError::Unexpected { pid, expected: "a held signal", found }.into())
+            stopped.set_registers(&signals::before_call(regs))?;
+            let mut event = stopped.run(Resume::Continue, 0)?;
+            stopped = loop {
+                event = match event {
+                    Event::Signal(stopped, signal) => {
+                        let treatment = self.treatment(signal);
+                        if matches!(treatment, Treatment::Handle | Treatment::Fatal) {
+                            let info = stopped.siginfo()?;
+                            self.held.push_back(seen(Held { signal, info }, pid, self.kernel.identity().pid));
+                        }
+                        stopped.run(Resume::Continue, if treatment == Treatment::Pass { signal } else { 0 })?
+                    }
+                    Event::Seccomp(stopped) => break stopped,
+                    Event::Dead(status) => return Ok(Ran::Dead(status)),
+                    other => {
+                        let found = other.name();
+                        return Err(TraceeError::Unexpected { pid, expected: "the same call again", found }.into());
+                    }
+                };
+            };
+            if !self.held.is_empty() {
+                return Ok(Ran::Anew(stopped));
             }
+            with_time_left(&stopped, patience, self.monotonic_now().saturating_sub(since))?;
+            changed = true;
         }
     }
 
@@ -172,20 +332,10 @@ impl Recorder<'_> {
         let mask = stopped.signal_mask()?.to_le_bytes().to_vec();
         record.segments.push(Segment { address: 0, role: SegmentRole::Out, arg: 0, bytes: mask });
         self.append(&record, flow.shape.name)?;
-        if is_pending(pid) {
+        if pending(pid) != 0 {
             let number = u64::from(nr::RT_SIGRETURN);
             self.at_exit = Some(AtExit { rip: after.rip, rsp: after.rsp, number, temporary: None });
         }
         Ok(Next::Go(stopped, 0))
-    }
-
-    /// A trapped instruction raised a signal that the server may have blocked or ignored: the kernel has then unblocked it
-    /// and reset its disposition, which is put back.
-    fn undo_forced(&mut self, stopped: &Stopped, signal: i32) -> Result<(), RecordingError> {
-        let mask = self.kernel.signals().mask();
-        if mask & (1 << (signal - 1)) != 0 {
-            stopped.set_signal_mask(mask)?;
-        }
-        Ok(())
     }
 }

@@ -28,7 +28,7 @@ fn model() -> Model {
 fn revived(model: &Model, answers: &[(i64, i64)]) -> Result<(Table, Report), GoLiveError> {
     let mut table = Table::new();
     table.answers.extend(answers.iter().copied());
-    let report = revive(&model.kernel, &mut table, &mut model.prepare(), 5 * SECOND)?;
+    let report = revive(&model.kernel, &mut table, &mut model.prepare(), clock(5 * SECOND))?;
     Ok((table, report))
 }
 
@@ -136,6 +136,6 @@ fn a_target_that_fails_is_reported_as_such() {
         }
     }
     let model = Model::new();
-    let error = revive(&model.kernel, &mut Dead, &mut model.prepare(), SECOND).unwrap_err();
+    let error = revive(&model.kernel, &mut Dead, &mut model.prepare(), clock(SECOND)).unwrap_err();
     assert!(error.to_string().contains("cannot place a descriptor in the server: No such process"), "{error}");
 }

@@ -1,0 +1,123 @@
+//! Signals of the log, delivered where it says; faults that only the primary's memory has.
+
+use common::ids::Lsn;
+use common::record::{Placement, Record, SegmentRole};
+use common::syscall::nr;
+use tracer::inject::Session;
+use tracer::launch;
+use tracer::signals::{self, Delivering};
+use tracer::sys::ptrace::{Resume, SIGINFO_LEN};
+use tracer::tracee::{Event, Stopped};
+
+use super::{At, Driver, ReplayError};
+
+const PAGE: u64 = 4096;
+/// si_code of SIGBUS: there is nothing at this address (sigaction(2)).
+const BUS_ADRERR: i32 = 2;
+
+/// The page whose absence raised a SIGBUS: it lies behind the end of a mapped file. In a replica it is plain memory.
+fn absent_page(signal: i32, info: &[u8; SIGINFO_LEN]) -> Option<u64> {
+    let code = i32::from_le_bytes([info[8], info[9], info[10], info[11]]);
+    let address = info[16..24].try_into().map_or(0, u64::from_le_bytes);
+    (signal == libc::SIGBUS && code == BUS_ADRERR).then_some(address & !(PAGE - 1))
+}
+
+impl Driver {
+    pub(super) fn signal(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
+        let info: Option<[u8; SIGINFO_LEN]> =
+            record.bytes_of(SegmentRole::SigInfo).and_then(|bytes| bytes.try_into().ok());
+        let (Some(placement), Some(info), 1..=64) = (Placement::from_result(record.result), info, record.number) else {
+            return Err(self.diverged(lsn, record, "a signal record", "a malformed one", None));
+        };
+        let Delivering { stopped, signal } = match placement {
+            Placement::Exit => {
+                let At::Ready(stopped, 0) = self.take() else {
+                    return Err(self.diverged(lsn, record, "the return of a call", "another point", None));
+                };
+                let mut regs = stopped.registers()?;
+                if let Some((number, _)) = self.returned.take() {
+                    regs.orig_rax = number;
+                }
+                if regs.rip != record.arg(2) {
+                    return Err(self.elsewhere(lsn, record, regs));
+                }
+                signals::force(stopped, &regs, record, &info)?
+            }
+            Placement::Entry => {
+                let stopped = match self.advance(lsn, record)? {
+                    Event::Seccomp(stopped) => stopped,
+                    other => return Err(self.wrong_stop(lsn, record, other)),
+                };
+                let regs = stopped.registers()?;
+                let before = signals::before_call(&regs);
+                if before.rip != record.arg(2) || before.rax != record.arg(3) {
+                    return Err(self.elsewhere(lsn, record, regs));
+                }
+                signals::force(stopped, &before, record, &info)?
+            }
+            Placement::Fault => self.fault(lsn, record, &info)?,
+        };
+        self.at = if signal == 0 { At::Ready(stopped, 0) } else { At::Delivering(stopped, record.clone()) };
+        Ok(())
+    }
+
+    /// Lets the process run into the fault of the record.
+    fn fault(&mut self, lsn: Lsn, record: &Record, info: &[u8; SIGINFO_LEN]) -> Result<Delivering, ReplayError> {
+        let expected = i32::from(record.number);
+        if let Some(page) = absent_page(expected, info) {
+            return self.absence(lsn, record, info, page);
+        }
+        let stopped = match self.advance(lsn, record)? {
+            Event::Signal(stopped, signal) if signal == expected => stopped,
+            other => return Err(self.wrong_stop(lsn, record, other)),
+        };
+        let regs = stopped.registers()?;
+        if regs.rip != record.arg(2) {
+            return Err(self.elsewhere(lsn, record, regs));
+        }
+        stopped.set_siginfo(info)?;
+        Ok(Delivering { stopped, signal: expected })
+    }
+
+    /// A page is taken away until the process touches it: the fault then stands for the SIGBUS of the record.
+    fn absence(
+        &mut self,
+        lsn: Lsn,
+        record: &Record,
+        info: &[u8; SIGINFO_LEN],
+        page: u64,
+    ) -> Result<Delivering, ReplayError> {
+        let stopped = match self.take() {
+            At::Ready(stopped, 0) if self.returned.is_none() => stopped,
+            // Into the handler, up to its first instruction.
+            At::Delivering(stopped, delivering) => match stopped.run(Resume::Step, i32::from(delivering.number))? {
+                Event::Signal(stopped, libc::SIGTRAP) => stopped,
+                other => return Err(self.wrong_stop(lsn, record, other)),
+            },
+            _ => return Err(self.diverged(lsn, record, "a process that runs", "one in a call", None)),
+        };
+        let area = launch::maps(stopped.pid())?.into_iter().find(|area| (area.start..area.end).contains(&page));
+        let Some(area) = area else {
+            return Err(self.diverged(lsn, record, format!("memory at {page:#x}"), "none", None));
+        };
+        self.at = At::Ready(protect(stopped, page, libc::PROT_NONE)?, 0);
+        let stopped = match self.advance(lsn, record)? {
+            Event::Signal(stopped, libc::SIGSEGV) => stopped,
+            other => return Err(self.wrong_stop(lsn, record, other)),
+        };
+        let regs = stopped.registers()?;
+        if regs.rip != record.arg(2) || stopped.siginfo()?[16..24] != info[16..24] {
+            return Err(self.elsewhere(lsn, record, regs));
+        }
+        let (stopped, _) = signals::undo_forced(stopped, &regs, libc::SIGSEGV, self.kernel.signals())?;
+        let stopped = protect(stopped, page, area.prot)?;
+        Ok(signals::force(stopped, &regs, record, info)?)
+    }
+}
+
+fn protect(stopped: Stopped, page: u64, protection: i32) -> Result<Stopped, ReplayError> {
+    let regs = stopped.registers()?;
+    let session = Session::begin(stopped, regs);
+    let (session, _) = session.call(nr::MPROTECT.into(), [page, PAGE, protection as u64, 0, 0, 0])?;
+    Ok(session.end()?.0)
+}

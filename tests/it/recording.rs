@@ -1,0 +1,65 @@
+//! Recordings whose recorder does not end in order, and the demonstration.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+
+use crate::child::{self, Outcome};
+use crate::guest::FTRUN;
+use crate::support::program::Program;
+use crate::support::wire::Wire;
+use crate::support::{DEADLINE, OFTEN, free_address, listening, poll};
+
+/// What one killed recorder leaves is a prefix of the run: it replays, and the replay says that the end is missing.
+#[test]
+fn a_killed_recorder_leaves_a_usable_log() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let log = dir.path().join("log");
+    let address = free_address()?;
+    let mut record = Command::new(FTRUN);
+    record.arg("record").arg("-o").arg(&log).arg("--").arg(FTRUN).args([
+        "example-kv",
+        "--listen",
+        &address.to_string(),
+    ]);
+    let mut recorder = Program::start("recorder", &mut record, dir.path())?;
+    poll("the server to listen", OFTEN, || Ok(listening(address)?.then_some(())))?;
+    let mut client = Wire::connect(address, "client")?;
+    for number in 1..=100 {
+        client.send(b"INCR n\n")?;
+        client.expect(format!("{number}\n").as_bytes())?;
+    }
+    recorder.process().signal(Signal::SIGKILL)?;
+    recorder.wait()?;
+
+    let replay = child::run(Command::new(FTRUN).arg("replay").arg(&log));
+    replay.expect(Outcome::Exit(0));
+    let lines = replay.stderr_lines();
+    ensure!(lines.iter().any(|line| line.contains("its recorder was")), "the missing end is told: {lines:?}");
+    let last = lines.last().map(String::as_str).unwrap_or_default();
+    ensure!(last.starts_with("replayed ") && last.ends_with(" records, identical"), "the last line is {last:?}");
+    let replayed: u64 = last.split(' ').nth(1).unwrap_or_default().parse()?;
+    // Each request is a wait, a read and a write at least.
+    ensure!(replayed > 300, "100 requests are in {replayed} records");
+    Ok(())
+}
+
+/// The README's first command: what it prints last, and that it means it.
+#[test]
+fn the_demonstration_loses_nothing() -> Result<()> {
+    let demo = child::run(Command::new(FTRUN).args(["demo", "--seconds", "3"]));
+    demo.expect(Outcome::Exit(0));
+    let text = String::from_utf8(demo.stdout.clone())?;
+    let last = text.lines().last().unwrap_or_default();
+    let fields: Vec<&str> = last.strip_prefix("demo: ").unwrap_or_default().split(' ').collect();
+    let number = |name: &str| {
+        let value = fields.iter().find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        value.and_then(|value| value.parse::<u64>().ok())
+    };
+    ensure!(number("lost") == Some(0) && number("reconnects") == Some(0), "the last line is {last:?}");
+    ensure!(number("requests").is_some_and(|requests| requests > 0), "the last line is {last:?}");
+    let stall = number("longest_stall_ms");
+    ensure!(stall.is_some_and(|stall| u128::from(stall) < DEADLINE.as_millis()), "the last line is {last:?}");
+    Ok(())
+}

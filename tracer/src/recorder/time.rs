@@ -1,0 +1,108 @@
+//! Clocks on the recording side: after a failover to another machine the server's monotonic time goes on where it stood.
+
+use std::collections::BTreeMap;
+
+use common::kernel::{Kernel, Object};
+use common::record::SegmentRole;
+use common::syscall::{Direction, Length, Memory, Shape, nr};
+
+use super::{InCall, Recorder, RecordingError, meta};
+use crate::inject;
+use crate::tracee::{Registers, Stopped};
+
+impl Recorder<'_> {
+    /// When a timer was set: what is left of it is counted from there.
+    pub(super) fn note_time(&self, flow: &mut InCall) {
+        flow.extra.push(meta(SegmentRole::Clock, self.monotonic_now().to_le_bytes().to_vec()));
+    }
+
+    pub(super) fn monotonic_now(&self) -> u64 {
+        own_clock(libc::CLOCK_MONOTONIC).wrapping_add_signed(self.clock_offset)
+    }
+
+    /// Monotonic clocks of another machine go on where the primary's stopped, and so does the processor time spent.
+    pub(super) fn shift_clock(&self, stopped: &Stopped, flow: &InCall) -> Result<(), RecordingError> {
+        let clock = flow.call.args[0] as i32;
+        let usual = if is_monotonic(clock) { self.clock_offset } else { 0 };
+        let offset = self.clock_offsets.get(&clock).copied().unwrap_or(usual);
+        if offset == 0 {
+            return Ok(());
+        }
+        let address = flow.call.args[1];
+        let raw = stopped.bytes(address, 16).map_err(Self::fault(flow.shape))?;
+        Ok(stopped.write(address, &shifted(&raw, offset))?)
+    }
+
+    /// A deadline on the server's monotonic clock, as one of this machine's.
+    pub(super) fn real_deadline(
+        &self,
+        stopped: &Stopped,
+        regs: &Registers,
+        flow: &InCall,
+    ) -> Result<Option<Registers>, RecordingError> {
+        let absolute = flow.call.args[1] & 1 != 0;
+        let clock = match (flow.shape.number, self.kernel.object(flow.call.args[0] as i32)) {
+            (nr::CLOCK_NANOSLEEP, _) => flow.call.args[0] as i32,
+            (_, Some(Object::TimerFd(timer))) => timer.clock,
+            _ => return Ok(None),
+        };
+        let Some(input) = flow.gathered.inputs.iter().find(|s| s.arg == 2) else { return Ok(None) };
+        if self.clock_offset == 0 || !absolute || !is_monotonic(clock) {
+            return Ok(None);
+        }
+        let mut value = input.bytes.clone();
+        let at = value.len() - 16;
+        if value[at..].iter().any(|&b| b != 0) {
+            let moved = shifted(&value[at..], -self.clock_offset);
+            value[at..].copy_from_slice(&moved);
+        }
+        stopped.write(inject::SCRATCH, &value)?;
+        let mut regs = *regs;
+        regs.rdx = inject::SCRATCH;
+        Ok(Some(regs))
+    }
+}
+
+/// What stands where a call writes the time left when it is interrupted.
+pub(super) fn times_left(shape: &Shape, args: &[u64; 6], memory: &dyn Memory) -> Vec<(u64, Vec<u8>)> {
+    let pointers = shape.pointers.iter().filter(|p| p.direction == Direction::OutAlways);
+    pointers
+        .filter_map(|pointer| {
+            let address = args[usize::from(pointer.arg)];
+            let Length::Fixed(length) = pointer.length else { return None };
+            Some((address, memory.bytes(address, length as usize).ok()?))
+        })
+        .collect()
+}
+
+/// For each clock that the server has read: how far it must be ahead of this machine's so that it does not go back. That is
+/// `usual` where that is enough.
+pub(super) fn offsets(kernel: &Kernel, usual: i64) -> BTreeMap<i32, i64> {
+    let needed = kernel.clocks().map(|(clock, seen)| {
+        let usual = if is_monotonic(clock) { usual } else { 0 };
+        // The processor time of another process: what this one has spent was spent on the same work.
+        let own = if is_monotonic(clock) { own_clock(clock) } else { 0 };
+        (clock, usual.max(i64::try_from(i128::from(seen) - i128::from(own)).unwrap_or(usual)))
+    });
+    needed.collect()
+}
+
+fn own_clock(clock: i32) -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::from_raw(clock));
+    now.map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
+}
+
+fn is_monotonic(clock: i32) -> bool {
+    matches!(
+        clock,
+        libc::CLOCK_MONOTONIC | libc::CLOCK_MONOTONIC_RAW | libc::CLOCK_MONOTONIC_COARSE | libc::CLOCK_BOOTTIME
+    )
+}
+
+/// A struct timespec, `nanoseconds` later, not before 0.
+fn shifted(raw: &[u8], nanoseconds: i64) -> Vec<u8> {
+    let word = |at: usize| raw.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, i64::from_le_bytes);
+    let total = (i128::from(word(0)) * 1_000_000_000 + i128::from(word(8)) + i128::from(nanoseconds)).max(1);
+    let (seconds, rest) = ((total / 1_000_000_000) as i64, (total % 1_000_000_000) as i64);
+    [seconds.to_le_bytes(), rest.to_le_bytes()].concat()
+}
