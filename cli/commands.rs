@@ -34,7 +34,7 @@ use crate::exit::Exit;
 pub fn run(arguments: Arguments) -> Result<Exit> {
     let without = &arguments.run.faults.without;
     if !without.is_empty() {
-        eprintln!("ftrun: TEST ONLY: nothing is protected, rules are switched off: {}", without.join(", "));
+        say!("TEST ONLY: nothing is protected, rules are switched off: {}", without.join(", "));
     }
     match arguments.command {
         Some(Command::Record(args)) => record::run(args),

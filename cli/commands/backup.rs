@@ -232,7 +232,7 @@ fn prepare(
     let pinned = super::Pinned::on(cpu);
     let (stopped, kernel) = restore::restore(&manifest, &contents, cpu)?;
     drop(pinned);
-    ending::with_us(stopped.pid(), Bond::Traced)?;
+    ending::with_us(stopped.pid(), Bond::Traced, None)?;
     let files = FileAreas::in_snapshot(&manifest.memory);
     Ok(Restored { proxy, stopped, kernel, files, lsn: manifest.lsn })
 }

@@ -126,7 +126,7 @@ pub fn run(args: Run) -> Result<Exit> {
     let pinned = super::Pinned::on(cpu);
     let started = start::start(&command, epoch)?;
     drop(pinned);
-    ending::with_us(started.stopped.pid(), Bond::Traced)?;
+    ending::with_us(started.stopped.pid(), Bond::Traced, None)?;
     let mut place = place(&args, &state, spec, is_embedded)?;
     let exit = pair_and_run(&args, &state, (started, cpu), &mut place, epoch, claim, arbiter)?;
     if let Some(embedded) = place.embedded.filter(|_| exit != Exit::Superseded) {
