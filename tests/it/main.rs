@@ -6,6 +6,7 @@ mod errors;
 mod forged_log;
 mod guest;
 mod hosts;
+mod ipv6;
 mod recording;
 mod rules;
 mod servers;

@@ -113,6 +113,8 @@ pub struct Tcp {
     pub protocol: i32,
     /// Where it stands.
     pub state: TcpState,
+    /// Own address as the server is shown it, when accepted.
+    pub local: Option<SocketAddr>,
     /// Options; an accepted socket begins with its listener's.
     pub options: Options,
     /// Directions closed.

@@ -74,6 +74,14 @@ impl std::fmt::Debug for Gathered {
     }
 }
 
+impl Gathered {
+    /// How many bytes the caller's buffer takes, for a call that puts the length it needs in the place of this one.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
