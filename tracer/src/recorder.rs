@@ -501,7 +501,9 @@ fn dead(pid: i32, error: RecordingError) -> Result<Next, RecordingError> {
     match error {
         RecordingError::Tracee(TraceeError::Gone { status, .. })
         | RecordingError::Inject(InjectError::Tracee(TraceeError::Gone { status, .. })) => Ok(Next::Dead(status)),
-        RecordingError::Memory { .. }
+        // What the record lacks could not be learnt any more.
+        RecordingError::Model { .. }
+        | RecordingError::Memory { .. }
         | RecordingError::Tracee(TraceeError::Memory { .. })
         | RecordingError::Inject(InjectError::Tracee(TraceeError::Memory { .. }))
             if tracee::has_no_memory(pid) =>

@@ -1,7 +1,7 @@
 //! Sockets on the recording side: listeners that are moved aside, addresses as the server is to see them, sendfile.
 
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use common::kernel::address;
 use common::kernel::{Object, TcpState};
@@ -9,11 +9,11 @@ use common::orders::Listener;
 use common::record::{Segment, SegmentRole};
 use common::syscall::{Memory, nr};
 use nix::errno::Errno;
-use nix::sys::socket::{SockaddrStorage, getpeername, getsockname, setsockopt, sockopt};
+use nix::sys::socket::{SockaddrStorage, getsockname, setsockopt, sockopt};
 
 use super::{Before, InCall, Recorder, RecordingError, meta};
 use crate::inject;
-use crate::sys::pidfd;
+use crate::sys::{self, pidfd};
 use crate::tracee::{Registers, Stopped};
 
 fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
@@ -25,8 +25,7 @@ fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
 fn real_names(pid: i32, fd: i32) -> (Option<SocketAddr>, Option<SocketAddr>) {
     let Ok(socket) = pidfd::borrow(pid, fd) else { return (None, None) };
     let own = getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
-    let peer = getpeername::<SockaddrStorage>(socket.as_raw_fd()).ok();
-    (own.as_ref().and_then(to_std), peer.as_ref().and_then(to_std))
+    (own.as_ref().and_then(to_std), sys::socket::peer(socket.as_fd()).ok())
 }
 
 /// Lets a socket of the server that is not bound yet take an IPv4-mapped address. Where that fails, its bind tells.
@@ -135,12 +134,7 @@ impl Recorder<'_> {
                     (Some(asked), _) => Some(asked),
                     (None, own) => own,
                 };
-                // A peer that has reset the connection before it was accepted has no address any more; accept showed it.
-                let shown_peer = peer.map(address::encode).or_else(|| {
-                    let raw = stopped.bytes(flow.call.args[1], 28).ok()?;
-                    address::internet(&raw).map(|_| raw)
-                });
-                flow.extra.extend(shown_peer.map(|raw| meta(SegmentRole::Peer, raw)));
+                flow.extra.extend(peer.map(|peer| meta(SegmentRole::Peer, address::encode(peer))));
                 flow.extra.extend(shown.map(|own| meta(SegmentRole::Local, address::encode(own))));
             }
             nr::GETSOCKNAME | nr::GETPEERNAME if result == 0 => self.show_name(stopped, flow, fd)?,
