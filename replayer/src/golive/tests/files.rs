@@ -73,7 +73,7 @@ fn standard_descriptors_are_those_of_ftrun() {
     let mut table = Table::new();
     let other = std::fs::File::open("/dev/null").unwrap();
     table.open.insert(0, (other.into(), false));
-    let report = revive(&model.kernel, &mut table, &mut sockets, SECOND).unwrap();
+    let report = revive(&model.kernel, &mut table, &mut sockets, clock(SECOND)).unwrap();
     assert_eq!(report.losses, []);
     assert!(!table.open.contains_key(&0), "the server had closed it");
     let own = std::fs::File::from(std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned().unwrap());
