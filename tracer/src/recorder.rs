@@ -183,6 +183,11 @@ impl<'a> Recorder<'a> {
         self.tsc_offset = self.kernel.tsc().saturating_sub(instructions::tsc());
     }
 
+    /// The process stands at the return of call `number`: a signal that waits for it is delivered right there.
+    pub fn stands_at_return(&mut self, regs: &Registers, number: u64) {
+        self.at_exit = Some(signal::AtExit { rip: regs.rip, rsp: regs.rsp, number, temporary: None });
+    }
+
     /// Signals that came while the process was being prepared.
     pub fn hold(&mut self, held: Vec<Held>) {
         self.held.extend(held);
