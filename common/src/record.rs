@@ -47,10 +47,8 @@ pub enum Kind {
 pub enum Placement {
     /// At the return of the call recorded before, which it interrupted.
     Exit = 0,
-    /// Where the next call would have begun: instead of it, which is then called again.
-    Entry = 1,
     /// The instruction that the server runs into faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP): it needs no placing.
-    Fault = 2,
+    Fault = 1,
 }
 
 /// A trapped instruction.
@@ -183,8 +181,7 @@ impl Placement {
     pub fn from_result(value: i64) -> Option<Self> {
         match value {
             0 => Some(Self::Exit),
-            1 => Some(Self::Entry),
-            2 => Some(Self::Fault),
+            1 => Some(Self::Fault),
             _ => None,
         }
     }
