@@ -8,6 +8,7 @@ mod example_kv;
 mod front;
 mod live;
 mod primary;
+mod proxy_link;
 mod record;
 mod replay;
 mod status;
