@@ -5,6 +5,7 @@
 
 use super::Kernel;
 use super::call::{Call, ModelError, u64_at};
+use crate::abi;
 
 const CLONE_PIDFD: u64 = libc::CLONE_PIDFD as u64;
 
@@ -39,7 +40,7 @@ impl Kernel {
             libc::SYS_rt_sigreturn => self.rt_sigreturn(call),
             libc::SYS_rt_sigpending => self.rt_sigpending(call),
             libc::SYS_rt_sigtimedwait => {
-                self.signals.taken(call.result() as i32);
+                self.signals.taken(call.int_result());
                 Ok(())
             }
             libc::SYS_sigaltstack => self.sigaltstack(call),
@@ -98,7 +99,7 @@ impl Kernel {
             libc::SYS_openat => self.open(call, Some(0), 1, call.int(2)),
             libc::SYS_openat2 => {
                 let flags = u64::from_le_bytes(call.input_array(2)?);
-                self.open(call, Some(0), 1, flags as i32)
+                self.open(call, Some(0), 1, abi::int(flags))
             }
             libc::SYS_lseek => self.lseek(call),
             libc::SYS_getdents64 => self.getdents(call),
