@@ -8,6 +8,7 @@ mod example_kv;
 mod front;
 mod live;
 mod primary;
+mod proxy_link;
 mod record;
 mod replay;
 mod status;
@@ -34,7 +35,7 @@ use crate::exit::Exit;
 pub fn run(arguments: Arguments) -> Result<Exit> {
     let without = &arguments.run.faults.without;
     if !without.is_empty() {
-        eprintln!("ftrun: TEST ONLY: nothing is protected, rules are switched off: {}", without.join(", "));
+        say!("TEST ONLY: nothing is protected, rules are switched off: {}", without.join(", "));
     }
     match arguments.command {
         Some(Command::Record(args)) => record::run(args),

@@ -40,16 +40,18 @@ struct Member {
     pid: i32,
     process: ChildProcess,
     bond: Bond,
+    /// Its socket in the state directory.
+    socket: Option<PathBuf>,
 }
 
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on the child `pid` ends with this process.
-pub fn with_us(pid: i32, bond: Bond) -> Result<()> {
+/// From now on the child `pid` ends with this process, and with it its socket.
+pub fn with_us(pid: i32, bond: Bond, socket: Option<PathBuf>) -> Result<()> {
     let process = ChildProcess::open(pid).with_context(|| format!("process {pid} cannot be watched"))?;
-    lock(&FAMILY).push(Member { pid, process, bond });
+    lock(&FAMILY).push(Member { pid, process, bond, socket });
     Ok(())
 }
 
@@ -103,7 +105,8 @@ fn clear(exit: Exit) {
     // All are killed before any is waited for, so that none acts on the death of another.
     family.iter().for_each(|member| member.process.kill());
     family.iter().for_each(|member| member.process.reap());
-    for path in std::mem::take(&mut *lock(&FILES)) {
+    let sockets = family.into_iter().filter_map(|member| member.socket);
+    for path in std::mem::take(&mut *lock(&FILES)).into_iter().chain(sockets) {
         // What is left over is removed by the next who looks.
         let _ = fs::remove_file(path);
     }

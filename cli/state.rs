@@ -48,7 +48,19 @@ impl StateDir {
                 state.path.display()
             );
         }
+        state.check_writable()?;
         Ok(state)
+    }
+
+    /// What cannot be written is to be known before anything runs.
+    fn check_writable(&self) -> Result<()> {
+        let probe = self.join(&format!(".probe-{}", std::process::id()));
+        File::create(&probe).and_then(|_| fs::remove_file(&probe)).with_context(|| self.unwritable())
+    }
+
+    fn unwritable(&self) -> String {
+        let path = self.path.display();
+        format!("the state directory {path} cannot be written: free it up, or name another with --state-dir")
     }
 
     /// Opens a directory that must be there.
@@ -79,12 +91,8 @@ impl StateDir {
     /// Keeps others from starting a service in this directory, for as long as a process of this one lives.
     pub fn lock(&mut self) -> Result<()> {
         let path = self.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| {
-            format!(
-                "the state directory cannot be written: {}: free it up, or name another with --state-dir",
-                path.display()
-            )
-        })?;
+        let file =
+            File::options().create(true).truncate(false).write(true).open(&path).with_context(|| self.unwritable())?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => self.lock = Some(lock),
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => bail!(
@@ -106,18 +114,21 @@ impl StateDir {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.handle.as_raw_fd()))
     }
 
+    /// The name of the socket that a process answers on.
+    pub fn socket_name(name: &str, pid: i32) -> String {
+        format!("{name}-{pid}.sock")
+    }
+
     /// Answers everyone who asks with what `status` says.
     pub fn serve(&self, name: &str, status: impl Fn() -> Value + Send + 'static) -> Result<()> {
-        let file = format!("{name}-{}.sock", std::process::id());
-        let path = self.join(&file);
+        let file = Self::socket_name(name, std::process::id() as i32);
+        let (path, unready) = (self.join(&file), format!("{file}.new"));
         // A process of the same id was killed here.
-        let _ = fs::remove_file(&path);
-        let listener = UnixListener::bind(self.socket_path(&file)).with_context(|| {
-            format!(
-                "the state directory cannot be written: {}: free it up, or name another with --state-dir",
-                path.display()
-            )
-        })?;
+        let _ = fs::remove_file(self.join(&unready));
+        // It gets its name when it listens: one that does not would be taken for left over, and removed.
+        let listener = UnixListener::bind(self.socket_path(&unready))
+            .and_then(|listener| fs::rename(self.join(&unready), &path).map(|()| listener))
+            .with_context(|| self.unwritable())?;
         ending::remove(&path);
         std::thread::Builder::new().name("status".into()).spawn(move || {
             for stream in listener.incoming().flatten() {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use common::arbiter::{self, ArbiterSpec, Claim};
 use common::ids::{ConnId, Epoch, Lsn, ReplicaId};
 use common::kernel::Kernel;
-use common::orders::{Role, ToProxy, ToReplica};
+use common::orders::{Role, ToProxy};
 use common::pair::channel::{self, FromPrimary};
 use common::pair::message::{Hello, ToBackup, ToPrimary};
 use common::pair::state::{Action, Event, Faults as PairFaults, Pair, Reason, Timing};
@@ -22,7 +22,7 @@ use replayer::live::{self, Identity};
 use replayer::restore;
 use replayer::retained::Retained;
 use serde_json::json;
-use tracer::control::{Notice, ProxyControl};
+use tracer::control::ProxyControl;
 use tracer::monitor::{self, Beside, Replica};
 use tracer::recorder::{Ending, FileAreas};
 use tracer::say;
@@ -232,7 +232,7 @@ fn prepare(
     let pinned = super::Pinned::on(cpu);
     let (stopped, kernel) = restore::restore(&manifest, &contents, cpu)?;
     drop(pinned);
-    ending::with_us(stopped.pid(), Bond::Traced)?;
+    ending::with_us(stopped.pid(), Bond::Traced, None)?;
     let files = FileAreas::in_snapshot(&manifest.memory);
     Ok(Restored { proxy, stopped, kernel, files, lsn: manifest.lsn })
 }
@@ -305,25 +305,13 @@ fn connect_proxy(
     replica: ReplicaId,
     shared: &Arc<Shared>,
 ) -> Result<ProxyControl> {
-    let shared = Arc::clone(shared);
-    let control = ProxyControl::connect(address, hello.epoch, replica, Role::Backup, move |notice| match notice {
-        Notice::Message(ToReplica::Received { offsets }) => {
-            offsets.into_iter().for_each(|(conn, offset)| shared.retained.received(conn, offset));
-        }
-        Notice::Message(ToReplica::Superseded { epoch }) => {
-            ending::now(
-                Exit::Superseded,
-                format_args!("the proxy follows epoch {epoch}: another replica acts for the service"),
-            );
-        }
-        Notice::Message(_) => {}
-        Notice::Closed => {
-            if !shared.ending.load(Ordering::SeqCst) {
-                ending::now(Exit::Failed, "the proxy is gone, and with it all clients; the backup is ended");
-            }
-        }
-    })?;
-    Ok(control)
+    let (ending, retaining) = (Arc::clone(shared), Arc::clone(shared));
+    super::proxy_link::connect(
+        address,
+        (hello.epoch, replica, Role::Backup),
+        move || ending.ending.load(Ordering::SeqCst),
+        move |conn, offset| retaining.retained.received(conn, offset),
+    )
 }
 
 fn status(shared: &Shared, intake: &Intake) -> serde_json::Value {

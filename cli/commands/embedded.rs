@@ -67,16 +67,16 @@ impl Embedded {
             proxy.args(["--listen", &listen.to_string()]);
         }
         proxy.stdin(Stdio::null()).stdout(Stdio::null());
-        self.keep(proxy.spawn().context("the proxy cannot be started")?)?;
+        self.keep(proxy.spawn().context("the proxy cannot be started")?, state, "proxy")?;
         let mut backup = base();
         backup.args(["--backup", "--listen-fd", &log.to_string()]);
-        self.keep(backup.spawn().context("the backup cannot be started")?)
+        self.keep(backup.spawn().context("the backup cannot be started")?, state, "backup")
     }
 
-    fn keep(&mut self, child: Child) -> Result<()> {
+    fn keep(&mut self, child: Child, state: &StateDir, name: &str) -> Result<()> {
         let pid = i32::try_from(child.id())?;
         self.children.push(child);
-        ending::with_us(pid, Bond::Service)
+        ending::with_us(pid, Bond::Service, Some(state.join(&StateDir::socket_name(name, pid))))
     }
 
     /// Waits until both have ended, as they do after the server; ends them when they do not.

@@ -1,5 +1,7 @@
 //! `ftrun --proxy`.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use proxy::{Config, Exit as ProxyExit, Faults, Stats};
 use serde_json::json;
@@ -17,8 +19,10 @@ pub fn run(args: Run) -> Result<Exit> {
     allow_many_connections();
     let without = |rule: &str| args.faults.without.iter().any(|one| one == rule);
     let stats = Stats::default();
+    let mut config = Config::default();
     if let Some(fd) = args.inherited.parent_fd {
-        // Once a replica has come, the proxy ends with the last of them.
+        // Nobody else knows where this proxy is: once the replicas of its parent are gone, none comes back.
+        config.replicas_lost_limit = Duration::from_secs(1);
         let stats = stats.clone();
         ending::with_parent(fd, "the proxy", move || stats.read().replicas == 0)?;
     }
@@ -31,7 +35,7 @@ pub fn run(args: Run) -> Result<Exit> {
             ignore_dedup: without("deduplication"),
             ignore_epochs: without("epochs"),
         },
-        ..Config::default()
+        ..config
     };
     state.serve("proxy", move || {
         let status = stats.read();

@@ -9,13 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use common::arbiter::{ArbiterSpec, Claim, FileArbiter, next_epoch};
 use common::ids::{Epoch, Lsn, ReplicaId};
-use common::orders::{Role, ToProxy, ToReplica};
+use common::orders::{Role, ToProxy};
 use common::pair::message::{Hello, PairSettings};
 use common::pair::state::{Action, Event, Pair, Reason, Timing};
 use common::snapshot::MemoryStore;
 use serde_json::json;
 use tracer::capture::{self, About};
-use tracer::control::{Aside, Notice, ProxyControl};
+use tracer::control::{Aside, ProxyControl};
 use tracer::launch::{self, Command};
 use tracer::monitor::{self, Beside, Replica};
 use tracer::pipeline::{Pipeline, Producer};
@@ -126,7 +126,7 @@ pub fn run(args: Run) -> Result<Exit> {
     let pinned = super::Pinned::on(cpu);
     let started = start::start(&command, epoch)?;
     drop(pinned);
-    ending::with_us(started.stopped.pid(), Bond::Traced)?;
+    ending::with_us(started.stopped.pid(), Bond::Traced, None)?;
     let mut place = place(&args, &state, spec, is_embedded)?;
     let exit = pair_and_run(&args, &state, (started, cpu), &mut place, epoch, claim, arbiter)?;
     if let Some(embedded) = place.embedded.filter(|_| exit != Exit::Superseded) {
@@ -162,24 +162,12 @@ fn pair_and_run(
     let log_id = super::random();
     let shared = Arc::new(Shared { epoch: AtomicU64::new(epoch.0), ..Shared::default() });
     let ending = Arc::clone(&shared.ending);
-    let control =
-        ProxyControl::connect(place.control, epoch, claim.replica, Role::Primary, move |notice| match notice {
-            Notice::Message(ToReplica::Superseded { epoch }) => {
-                ending::now(
-                    Exit::Superseded,
-                    format_args!("the proxy follows epoch {epoch}: another replica acts for the service"),
-                );
-            }
-            Notice::Message(_) => {}
-            Notice::Closed => {
-                if !ending.load(Ordering::SeqCst) {
-                    ending::now(
-                        Exit::Failed,
-                        "the proxy is gone, and with it all clients; the server is ended: start the service again",
-                    );
-                }
-            }
-        })?;
+    let control = super::proxy_link::connect(
+        place.control,
+        (epoch, claim.replica, Role::Primary),
+        move || ending.load(Ordering::SeqCst),
+        |_, _| (),
+    )?;
     let control = Arc::new(control);
     let hello = Hello {
         log_id,

@@ -25,7 +25,7 @@ pub fn run(args: Record) -> Result<Exit> {
     let command = Command { argv: args.server.clone(), env: std::env::vars_os().collect(), cpu };
     let pinned = super::Pinned::on(cpu);
     let started = start::start(&command, EPOCH)?;
-    ending::with_us(started.stopped.pid(), Bond::Traced)?;
+    ending::with_us(started.stopped.pid(), Bond::Traced, None)?;
     let mut contents = MemoryStore::default();
     let about = About { log_id: super::random(), lsn: Lsn(0), command: args.server };
     let (stopped, manifest) = capture::capture(started.stopped, &started.kernel, about, &mut contents)?;

@@ -68,7 +68,7 @@ pub fn run(args: Replay) -> Result<Exit> {
     let _pinned = super::Pinned::on(cpu);
     let mut reader = Reader::open(&args.directory)?;
     let (stopped, kernel) = restore::restore(reader.manifest(), reader.content(), cpu)?;
-    ending::with_us(stopped.pid(), Bond::Traced)?;
+    ending::with_us(stopped.pid(), Bond::Traced, None)?;
     let mut outputs = Standard::default();
     let files = FileAreas::in_snapshot(&reader.manifest().memory);
     let mut driver = Driver::new(stopped, kernel, files, reader.manifest().lsn);

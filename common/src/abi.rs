@@ -22,6 +22,12 @@ pub const fn uint(word: u64) -> u32 {
     word as u32
 }
 
+/// What a call that gives an `int` has returned (a descriptor, a process, a status), or what it failed with, negated.
+#[must_use]
+pub const fn int_result(result: i64) -> i32 {
+    int(result.cast_unsigned())
+}
+
 /// A word as the kernel reads a `size_t`: all of it.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "size_t is a whole word, asserted above")]
@@ -83,7 +89,7 @@ mod tests {
     #[test]
     fn a_negative_number_is_sign_extended() {
         assert_eq!(word(libc::AT_FDCWD), 0xffff_ffff_ffff_ff9c);
-        assert_eq!(int(word(-1)), -1);
+        assert_eq!(int_result(-1), -1);
         assert_eq!(word(i64::MIN), 1 << 63);
     }
 

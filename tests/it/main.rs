@@ -2,6 +2,7 @@
 
 mod child;
 mod conformance;
+mod errors;
 mod forged_log;
 mod guest;
 mod hosts;

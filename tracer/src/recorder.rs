@@ -10,6 +10,7 @@ mod net;
 mod outside;
 mod signal;
 mod time;
+mod vsyscall;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +27,7 @@ use crate::inject::{self, Held, InjectError};
 use crate::instructions::{self, Sites};
 use crate::signals;
 use crate::sys::ptrace::Resume;
-use crate::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
+use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of};
 
 /// Where records go.
 pub trait Sink {
@@ -182,6 +183,11 @@ impl<'a> Recorder<'a> {
         self.tsc_offset = self.kernel.tsc().saturating_sub(instructions::tsc());
     }
 
+    /// The process stands at the return of call `number`: a signal that waits for it is delivered right there.
+    pub fn stands_at_return(&mut self, regs: &Registers, number: u64) {
+        self.at_exit = Some(signal::AtExit { rip: regs.rip, rsp: regs.rsp, number, temporary: None });
+    }
+
     /// Signals that came while the process was being prepared.
     pub fn hold(&mut self, held: Vec<Held>) {
         self.held.extend(held);
@@ -209,6 +215,7 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// When it cannot be recorded further. The process is then still there or already gone; the caller ends it.
     pub fn run(mut self, stopped: Stopped, signal: i32) -> Result<Ending, RecordingError> {
+        let pid = stopped.pid();
         let mut next = Next::Go(stopped, signal);
         loop {
             let event = match next {
@@ -216,14 +223,8 @@ impl<'a> Recorder<'a> {
                 Next::Dead(status) => Event::Dead(status),
             };
             next = match event {
-                Event::Seccomp(stopped) => match self.call(stopped) {
-                    Err(RecordingError::Tracee(TraceeError::Gone { status, .. })) => Next::Dead(status),
-                    other => other?,
-                },
-                Event::Signal(stopped, signal) => match self.signal(stopped, signal) {
-                    Err(RecordingError::Tracee(TraceeError::Gone { status, .. })) => Next::Dead(status),
-                    other => other?,
-                },
+                Event::Seccomp(stopped) => self.call(stopped).or_else(|error| dead(pid, error))?,
+                Event::Signal(stopped, signal) => self.signal(stopped, signal).or_else(|error| dead(pid, error))?,
                 Event::Dead(status) => return self.ended(status),
                 other @ (Event::SyscallExit(_) | Event::Exec(_)) => return Err(unexpected(other).into()),
             };
@@ -265,7 +266,9 @@ impl<'a> Recorder<'a> {
             record.args = vec![epoch];
             self.append(&record, "a new epoch")?;
         }
-        if !self.held.is_empty() {
+        let vsyscall = vsyscall::is_there(&regs);
+        // There is no instruction to call again with: the next real call is soon enough.
+        if !self.held.is_empty() && !vsyscall {
             return self.deliver_at_entry(stopped, &regs, &call);
         }
         let shape = match self.shape_of(&call)? {
@@ -285,6 +288,11 @@ impl<'a> Recorder<'a> {
         };
         let gathered = syscall::at_entry(shape, &call.args, &stopped);
         let mut flow = InCall { shape, call, gathered, extra: Vec::new() };
+        if vsyscall {
+            let result = vsyscall::answer(&stopped, &flow)?;
+            stopped.skip_call(result)?;
+            return self.finish(stopped, flow, result);
+        }
         if let Class::Answer(errno) = shape.class {
             let result = self.answer(&call, errno);
             stopped.skip_call(result)?;
@@ -492,6 +500,22 @@ impl Recorder<'_> {
 
 pub(crate) fn meta(role: SegmentRole, bytes: Vec<u8>) -> Segment {
     Segment { address: 0, role, arg: 0, bytes }
+}
+
+/// A process can be killed at any moment: whatever fails then fails because it is dead.
+fn dead(pid: i32, error: RecordingError) -> Result<Next, RecordingError> {
+    match error {
+        RecordingError::Tracee(TraceeError::Gone { status, .. })
+        | RecordingError::Inject(InjectError::Tracee(TraceeError::Gone { status, .. })) => Ok(Next::Dead(status)),
+        RecordingError::Memory { .. }
+        | RecordingError::Tracee(TraceeError::Memory { .. })
+        | RecordingError::Inject(InjectError::Tracee(TraceeError::Memory { .. }))
+            if tracee::has_no_memory(pid) =>
+        {
+            Ok(Next::Dead(crate::sys::ptrace::wait(pid).map_err(|_| error)?))
+        }
+        other => Err(other),
+    }
 }
 
 fn unexpected(found: Event) -> TraceeError {

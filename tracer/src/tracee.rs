@@ -190,6 +190,16 @@ fn is_stop(signal: i32) -> bool {
     matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU)
 }
 
+/// Whether a process that this thread traces is about to end: its memory is gone, ftrun's own page among it.
+#[must_use]
+pub fn has_no_memory(pid: i32) -> bool {
+    let page = open_memory(pid).and_then(|memory| {
+        let found = memory.read_exact_at(&mut [0], crate::inject::PAGE);
+        found.map_err(|error| TraceeError::Memory { pid, address: crate::inject::PAGE, length: 1, error })
+    });
+    page.is_err()
+}
+
 fn open_memory(pid: i32) -> Result<File, TraceeError> {
     File::options().read(true).write(true).open(format!("/proc/{pid}/mem")).map_err(|error| TraceeError::Memory {
         pid,

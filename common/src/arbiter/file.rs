@@ -85,7 +85,11 @@ impl FileArbiter {
         let path = self.dir.join(name);
         File::create(&path)
             .and_then(|mut file| file.write_all(form(epoch, claim).as_bytes()).and_then(|()| file.sync_all()))
-            .map_err(at(&path))?;
+            .inspect_err(|_| {
+                // On a full disk claims are repeated until there is room: what is left of each would fill it further.
+                let _ = fs::remove_file(&path);
+            })
+            .map_err(at(&self.dir))?;
         Ok(path)
     }
 

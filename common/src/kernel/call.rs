@@ -98,7 +98,7 @@ impl<'a> Call<'a> {
 
     /// The result of a call that gives an `int`: a process, a signal, a watch.
     pub(super) fn int_result(&self) -> i32 {
-        abi::int(abi::word(self.record.result))
+        abi::int_result(self.record.result)
     }
 
     /// Whether the kernel returned an error or a restart code.

@@ -162,7 +162,7 @@ impl Inotify {
     }
 }
 
-/// The signals that a read from a signalfd took.
-pub(super) fn signals_read(events: &[u8]) -> impl Iterator<Item = i32> + '_ {
-    events.chunks_exact(SIGINFO_LEN).map(|info| i32_at(info, 0))
+/// The signals that a read from a signalfd took, with their si_code.
+pub(super) fn signals_read(events: &[u8]) -> impl Iterator<Item = (i32, i32)> + '_ {
+    events.chunks_exact(SIGINFO_LEN).map(|info| (i32_at(info, 0), i32_at(info, 8)))
 }

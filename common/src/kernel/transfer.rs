@@ -72,7 +72,9 @@ impl Kernel {
             Object::EventFd(counter) => counter.read(),
             Object::TimerFd(timer) => timer.read(call),
             Object::Inotify(inotify) => inotify.read(&call.output(1)),
-            Object::SignalFd { .. } => signals_read(&call.output(1)).for_each(|signal| self.signals.taken(signal)),
+            Object::SignalFd { .. } => {
+                signals_read(&call.output(1)).for_each(|(signal, code)| self.took(signal, Some(code)));
+            }
             _ => {}
         }
         Ok(())

@@ -38,6 +38,7 @@ const BY_STATE: &str = "
 | clone, fork, vfork of a child process; execve | ENOSYS |
 | mprotect with PROT_WRITE of a file mapped with MAP_SHARED | EACCES |
 | sendmsg, sendmmsg with descriptors (SCM_RIGHTS) | EINVAL |
+| recvmsg, recvmmsg that bring descriptors from another process | the recording ends, exit status 125 |
 | mmap (fixed), munmap, mprotect, mremap, madvise of ftrun's own area | EINVAL |
 ";
 
