@@ -1,42 +1,39 @@
 //! The backup: replays the log live, takes over when the primary dies.
 
-use std::net::{IpAddr, TcpStream, UdpSocket};
+mod greeting;
+mod work;
+
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use common::arbiter::{self, ArbiterSpec, Claim};
-use common::ids::{ConnId, Epoch, Lsn, ReplicaId};
+use anyhow::{Context, Result};
+use common::arbiter::Claim;
+use common::ids::{Epoch, Lsn, ReplicaId};
 use common::kernel::Kernel;
-use common::orders::{Role, ToProxy};
-use common::pair::channel::{self, FromPrimary};
-use common::pair::message::{Hello, ToBackup, ToPrimary};
+use common::orders::Role;
+use common::pair::channel;
+use common::pair::message::{Hello, ToPrimary};
 use common::pair::state::{Action, Event, Faults as PairFaults, Pair, Reason, Timing};
-use common::record::Kind;
-use common::snapshot::{ContentStore, FileStore, Manifest};
-use replayer::driver::{Driver, Outputs, ReplayError};
+use replayer::driver::Driver;
 use replayer::intake::Intake;
-use replayer::live::{self, Identity};
 use replayer::restore;
 use replayer::retained::Retained;
 use serde_json::json;
 use tracer::control::ProxyControl;
 use tracer::monitor::{self, Beside, Replica};
-use tracer::recorder::{Ending, FileAreas};
+use tracer::recorder::FileAreas;
 use tracer::say;
 use tracer::tracee::Stopped;
 
-use super::live::Survivor;
+use self::greeting::{Greeted, greet, receive_snapshot};
+use self::work::{Order, Work};
 use crate::args::Run;
 use crate::ending::{self, Bond};
 use crate::exit::{Exit, explain};
 use crate::state::StateDir;
-
-const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
-/// Records between two looks at what need not be kept any more.
-const SWEEP: u64 = 4096;
 
 /// What the threads of the backup share.
 #[derive(Debug, Default)]
@@ -46,13 +43,6 @@ struct Shared {
     solo: AtomicBool,
     ending: AtomicBool,
     server: AtomicI32,
-}
-
-/// From the pair to the main thread.
-enum Order {
-    GoLive(Epoch),
-    TellProxy(Epoch),
-    End,
 }
 
 struct Backup {
@@ -103,25 +93,6 @@ impl Replica for Backup {
     }
 }
 
-/// Output of the replayed server: kept for the proxy; standard output is the primary's alone.
-struct Keep<'a>(&'a Retained);
-
-impl Outputs for Keep<'_> {
-    fn produced(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.0.produced(conn, bytes);
-    }
-
-    fn inherited(&mut self, _: i32, _: &[u8]) {}
-}
-
-/// A primary that was accepted.
-struct Greeted {
-    stream: TcpStream,
-    hello: Hello,
-    heartbeats: UdpSocket,
-    arbiter: Box<dyn common::arbiter::Arbiter + Send>,
-}
-
 pub fn run(args: Run) -> Result<Exit> {
     super::catch_signals(args.inherited.parent_fd.is_some())?;
     let in_step = Arc::new(AtomicBool::new(false));
@@ -141,68 +112,6 @@ pub fn run(args: Run) -> Result<Exit> {
                 return follow(&args, &state, greeted, claim, cpu, &in_step);
             }
             Err(error) => say!("{from} is no primary for this backup, which waits on: {}", explain(&error)),
-        }
-    }
-}
-
-fn greet(mut stream: TcpStream, args: &Run, replica: ReplicaId) -> Result<Greeted> {
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(HANDSHAKE_PATIENCE))?;
-    std::io::Write::write_all(&mut stream, &channel::preamble())?;
-    channel::read_preamble(&mut stream)?;
-    let FromPrimary::Message(ToBackup::Hello(hello)) = channel::read_from_primary(&mut stream)? else {
-        bail!("expected a greeting");
-    };
-    match fitting(&hello, args) {
-        Ok(arbiter) => {
-            let heartbeats = UdpSocket::bind((stream.local_addr()?.ip(), 0))?;
-            let heartbeat_port = heartbeats.local_addr()?.port();
-            channel::write_message(&mut stream, &ToPrimary::Accept { replica, heartbeat_port })?;
-            Ok(Greeted { stream, hello: *hello, heartbeats, arbiter })
-        }
-        Err(error) => {
-            let reason = explain(&error);
-            channel::write_message(&mut stream, &ToPrimary::Refuse { reason })?;
-            Err(error)
-        }
-    }
-}
-
-/// Whether this machine can stand in for the primary's.
-fn fitting(hello: &Hello, args: &Run) -> Result<Box<dyn common::arbiter::Arbiter + Send>> {
-    let own = env!("CARGO_PKG_VERSION");
-    if hello.version != own {
-        bail!("the primary runs ftrun {}, this backup {own}: install the same version on both", hello.version);
-    }
-    let lacking = hello.cpu.missing_from(&tracer::cpu::features());
-    if !lacking.is_empty() {
-        bail!("this processor lacks features of the primary's: {}; replicas need the same", lacking.join(", "));
-    }
-    let spec: ArbiterSpec = args.arbiter.as_deref().unwrap_or(&hello.settings.arbiter).parse()?;
-    let mut arbiter = super::open_arbiter(&spec, &args.faults)?;
-    arbiter::confirm(&mut *arbiter, &spec, hello.epoch, hello.replica)?;
-    Ok(arbiter)
-}
-
-/// Takes the snapshot in; contents that were seen before are not sent again.
-fn receive_snapshot(stream: &mut TcpStream, state: &StateDir) -> Result<(Manifest, FileStore)> {
-    let FromPrimary::Message(ToBackup::Manifest(bytes)) = channel::read_from_primary(stream)? else {
-        bail!("expected a snapshot");
-    };
-    let manifest = Manifest::decode(&bytes)?;
-    let mut contents = FileStore::open(state.join("content"))?;
-    let hashes = manifest.missing(&contents)?;
-    channel::write_message(stream, &ToPrimary::Want { hashes })?;
-    loop {
-        match channel::read_from_primary(stream)? {
-            FromPrimary::Message(ToBackup::Chunk { hash, bytes }) => {
-                if contents.put(&bytes)? != hash {
-                    bail!("the content {hash} arrived damaged");
-                }
-            }
-            FromPrimary::Message(ToBackup::Start) => return Ok((manifest, contents)),
-            FromPrimary::Message(ToBackup::Heartbeat { .. }) => {}
-            _ => bail!("expected contents of the snapshot"),
         }
     }
 }
@@ -322,100 +231,4 @@ fn status(shared: &Shared, intake: &Intake) -> serde_json::Value {
         "epoch": shared.epoch.load(Ordering::SeqCst),
         "lsn": received.0, "acked_lsn": received.0, "replayed_lsn": replayed.0, "lag_ms": lag,
     })
-}
-
-/// The main thread's part: the only one that traces the replica.
-struct Work {
-    shared: Arc<Shared>,
-    intake: Arc<Intake>,
-    proxy: Option<Arc<ProxyControl>>,
-    events: Sender<Event>,
-    ordered: Receiver<Order>,
-    replica: ReplicaId,
-    advertise: IpAddr,
-}
-
-impl Work {
-    fn run(self, mut driver: Driver) -> Result<Exit> {
-        let mut applied = 0u64;
-        while let Some(item) = self.intake.next() {
-            if let Err(error) = driver.apply(item.lsn, &item.record, &mut Keep(&self.shared.retained)) {
-                return self.lost(driver, error);
-            }
-            self.intake.replayed(driver.lsn());
-            if item.record.kind == Kind::End {
-                return self.server_ended(&driver, item.record.result as i32);
-            }
-            applied += 1;
-            if applied.is_multiple_of(SWEEP) {
-                driver.forget_closed(&self.shared.retained);
-            }
-        }
-        self.events.send(Event::Drained)?;
-        match self.ordered.recv()? {
-            Order::GoLive(epoch) => self.live(driver, epoch),
-            Order::TellProxy(_) | Order::End => bail!("the pair ended while the log was drained"),
-        }
-    }
-
-    fn lost(self, driver: Driver, error: ReplayError) -> Result<Exit> {
-        self.shared.ending.store(true, Ordering::SeqCst);
-        self.intake.stop();
-        if let ReplayError::Diverged(divergence) = &error {
-            self.intake.say(&ToPrimary::Diverged { lsn: divergence.lsn, report: divergence.to_string() });
-        }
-        driver.kill();
-        Err(error.into())
-    }
-
-    /// The End record is executed: everything is released, the clients get what is left.
-    fn server_ended(self, driver: &Driver, status: i32) -> Result<Exit> {
-        self.shared.ending.store(true, Ordering::SeqCst);
-        self.events.send(Event::ServerEnded)?;
-        loop {
-            match self.ordered.recv()? {
-                Order::TellProxy(epoch) => {
-                    if let Some(proxy) = &self.proxy {
-                        let identity = Identity { epoch, replica: self.replica, advertise: self.advertise };
-                        live::take_over(driver.kernel(), proxy, &self.shared.retained, identity, None)?;
-                    }
-                }
-                Order::End => break,
-                Order::GoLive(_) => bail!("the pair wants a server live that has ended"),
-            }
-        }
-        if let Some(proxy) = &self.proxy {
-            proxy.send(&ToProxy::Exit { status })?;
-        }
-        self.intake.say(&ToPrimary::Ended { status });
-        Ok(Exit::Server(status))
-    }
-
-    fn live(self, driver: Driver, epoch: Epoch) -> Result<Exit> {
-        let point = driver.into_point()?.context("the replica is dead although its server has not ended")?;
-        let survivor = Survivor {
-            proxy: self.proxy.as_deref(),
-            retained: &self.shared.retained,
-            epoch,
-            replica: self.replica,
-            advertise: self.advertise,
-            primary_clock: self.intake.primary_clock(),
-        };
-        let ended = survivor.serve(point, &self.shared.epoch, || {
-            self.shared.epoch.store(epoch.0, Ordering::SeqCst);
-            self.shared.solo.store(true, Ordering::SeqCst);
-            Ok(self.events.send(Event::WentLive)?)
-        });
-        self.shared.ending.store(true, Ordering::SeqCst);
-        let status = match &ended {
-            Ok(Ending::Ended(status)) => *status,
-            Ok(Ending::Killed) => libc::SIGKILL,
-            Err(error) => i32::from(Exit::of(error).code()) << 8,
-        };
-        if let Some(proxy) = &self.proxy {
-            proxy.send(&ToProxy::Exit { status })?;
-        }
-        ended?;
-        Ok(Exit::Server(status))
-    }
 }

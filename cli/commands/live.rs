@@ -61,6 +61,9 @@ impl Survivor<'_> {
         recorder.follow_epoch(acting);
         recorder.adopt(living.file_areas, offset);
         recorder.hold(living.held);
+        if let Some((registers, number)) = living.returned_from {
+            recorder.stands_at_return(&registers, number);
+        }
         let ended = recorder.run(living.stopped, living.signal);
         super::forget_signals();
         Ok(ended?)

@@ -45,7 +45,7 @@ pub use file::{File, Locks, Offset, RangeLock};
 pub use identity::{Identity, Ids, Limit};
 pub use path::PathBytes;
 pub use pipe::{Pipe, PipeId, Pipes};
-pub use signal::{AltStack, Disposition, Signals, bit};
+pub use signal::{AltStack, Disposition, Pending, Sent, Signals, bit};
 pub use socket::{
     BoundTo, Netlink, Options, PairEnd, Queue, Shutdown, SocketOption, Tcp, TcpState, Udp, Unix, UnixState,
 };

@@ -74,6 +74,8 @@ pub struct Point {
     pub registers: Registers,
     /// A signal that is to be delivered before anything else.
     pub deliver: Option<Record>,
+    /// The call at whose return it stands.
+    pub returned_from: Option<u64>,
     /// The kernel state.
     pub kernel: Kernel,
     /// Patched instructions.
@@ -93,6 +95,8 @@ pub struct Driver {
     file_areas: FileAreas,
     /// The call whose restart code is in rax, and the code.
     returned: Option<(u64, i64)>,
+    /// The call at whose return the process stands, and its result.
+    last_call: Option<(u64, i64)>,
     /// What restart_syscall resumes.
     restart: Option<(&'static Shape, Call)>,
     lsn: Lsn,
@@ -109,6 +113,7 @@ impl Driver {
             sites: Sites::default(),
             file_areas,
             returned: None,
+            last_call: None,
             restart: None,
             lsn,
             last: VecDeque::new(),
@@ -157,6 +162,11 @@ impl Driver {
     /// A divergence, or when the process is lost.
     pub fn apply(&mut self, lsn: Lsn, record: &Record, outputs: &mut dyn Outputs) -> Result<(), ReplayError> {
         match record.kind {
+            Kind::Call => self.last_call = Some((record.number.into(), record.result)),
+            Kind::Patch | Kind::Epoch => {}
+            Kind::Signal | Kind::Instruction | Kind::End => self.last_call = None,
+        }
+        match record.kind {
             Kind::Call => self.call(lsn, record, outputs)?,
             Kind::Signal => self.signal(lsn, record)?,
             Kind::Instruction => self.instruction(lsn, record)?,
@@ -198,14 +208,17 @@ impl Driver {
             // It stands before the last call of its life, which is made again.
             registers = signals::before_call(&registers);
         }
-        if let (Some((number, _)), None) = (self.returned, &deliver) {
+        let mut returned_from = self.last_call.filter(|_| !exiting).map(|(number, _)| number);
+        let again = self.returned.map(|(number, _)| number).or(self.last_call.and_then(interrupted));
+        if let (Some(number), None) = (again, &deliver) {
             // The call was interrupted by something that no handler saw: it is made again, from its beginning.
+            returned_from = None;
             registers.rip -= 2;
             let original = self.restart.filter(|_| number == u64::from(nr::RESTART_SYSCALL));
             registers.rax = original.map_or(number, |(shape, _)| shape.number.into());
         }
         let Self { kernel, sites, file_areas, lsn, .. } = self;
-        Ok(Some(Point { stopped, registers, deliver, kernel, sites, file_areas, lsn }))
+        Ok(Some(Point { stopped, registers, deliver, returned_from, kernel, sites, file_areas, lsn }))
     }
 
     /// Ends the process.
@@ -454,6 +467,12 @@ fn put_down(stopped: Stopped) {
         // Its end is all that is waited for; how it came does not matter any more.
         let _ = running.wait();
     }
+}
+
+/// The call that was interrupted by a signal of which the log does not say any more that it came, if it can be made again.
+fn interrupted((number, result): (u64, i64)) -> Option<u64> {
+    let done_all_the_same = [nr::CLOSE, nr::CONNECT].iter().any(|&other| number == u64::from(other));
+    (result == -i64::from(libc::EINTR) && !done_all_the_same).then_some(number)
 }
 
 /// Whether a signal was sent, by a process or a terminal: it is no fault of the replayed program then.

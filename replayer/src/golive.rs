@@ -203,7 +203,8 @@ impl Clock {
 
 /// Makes everything that `kernel` says and gives it to the server.
 ///
-/// The server's process must hold no descriptors of its own but those that the target needs.
+/// The server's process must hold no descriptors of its own but those that the target needs, and all its signals must be
+/// blocked: those that are raised here are for it to take.
 ///
 /// # Errors
 /// When the server's process fails, or cannot be made what the model says in a point that concerns its security or its

@@ -18,7 +18,7 @@ use tracer::inject::{Held, InjectError, Session};
 use tracer::instructions::Sites;
 use tracer::recorder::FileAreas;
 use tracer::signals;
-use tracer::tracee::{Stopped, TraceeError};
+use tracer::tracee::{Registers, Stopped, TraceeError};
 
 use crate::driver::Point;
 use crate::golive::{self, GoLiveError, Report, Resumed};
@@ -73,6 +73,8 @@ pub struct Living {
     pub stopped: Stopped,
     /// The signal to resume it with.
     pub signal: i32,
+    /// The call from which it returns, with the registers there.
+    pub returned_from: Option<(Registers, u64)>,
     /// Its kernel state.
     pub kernel: Kernel,
     /// Patched instructions.
@@ -96,17 +98,21 @@ pub fn go_live(
     identity: Identity,
     clock_offset: i64,
 ) -> Result<Living, LiveError> {
-    let Point { stopped, registers, deliver, kernel, sites, mut file_areas, .. } = point;
+    let Point { stopped, registers, deliver, returned_from, kernel, sites, mut file_areas, .. } = point;
     let mut sockets = Resumed::prepare(&kernel, identity.advertise)?;
     if let Some(proxy) = proxy {
         take_over(&kernel, proxy, retained, identity, Some(&mut sockets))?;
     }
+    // Signals that come from here on, those that are raised again among them, wait until the server runs.
+    let mask = stopped.signal_mask()?;
+    stopped.set_signal_mask(u64::MAX)?;
     let session = Session::begin(stopped, registers);
     let mut server = courier::Courier::open(session, &kernel)?;
     let copies = mappings::restore(&mut server, &mut file_areas)?;
     let mut report = golive::revive(&kernel, &mut server, &mut sockets, golive::Clock::ahead_by(clock_offset))?;
     report.losses.extend(copies);
     let (stopped, held) = server.close()?.end()?;
+    stopped.set_signal_mask(mask)?;
     let (stopped, signal) = match deliver {
         Some(record) => {
             let info = record.bytes_of(SegmentRole::SigInfo).and_then(|b| b.try_into().ok()).unwrap_or([0; 128]);
@@ -115,7 +121,8 @@ pub fn go_live(
         }
         None => (stopped, 0),
     };
-    Ok(Living { stopped, signal, kernel, sites, file_areas, held, report })
+    let returned_from = returned_from.filter(|_| signal == 0).map(|number| (registers, number));
+    Ok(Living { stopped, signal, returned_from, kernel, sites, file_areas, held, report })
 }
 
 /// Tells the proxy who acts now and brings its connections here. Connections that the server has closed get what is left of

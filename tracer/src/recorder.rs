@@ -183,6 +183,11 @@ impl<'a> Recorder<'a> {
         self.tsc_offset = self.kernel.tsc().saturating_sub(instructions::tsc());
     }
 
+    /// The process stands at the return of call `number`: a signal that waits for it is delivered right there.
+    pub fn stands_at_return(&mut self, regs: &Registers, number: u64) {
+        self.at_exit = Some(signal::AtExit { rip: regs.rip, rsp: regs.rsp, number, temporary: None });
+    }
+
     /// Signals that came while the process was being prepared.
     pub fn hold(&mut self, held: Vec<Held>) {
         self.held.extend(held);
@@ -263,12 +268,17 @@ impl<'a> Recorder<'a> {
         }
         let vsyscall = vsyscall::is_there(&regs);
         // There is no instruction to call again with: the next real call is soon enough.
-        if !self.held.is_empty() && !vsyscall {
-            return self.deliver_at_entry(stopped, &regs, &call);
-        }
+        let stopped = if self.held.is_empty() || vsyscall {
+            stopped
+        } else {
+            match self.make_pending(stopped, &regs)? {
+                Ran::Returned(stopped) | Ran::Anew(stopped) => stopped,
+                Ran::Dead(status) => return Ok(Next::Dead(status)),
+            }
+        };
         let shape = match self.shape_of(&call)? {
             Ok(shape) => shape,
-            Err(errno) => return self.refuse(stopped, &call, errno),
+            Err(errno) => return self.refuse(stopped, &regs, &call, errno),
         };
         // A resumed call writes where the original one was told to.
         let resumed = self.restart.take().filter(|_| shape.number == nr::RESTART_SYSCALL);
@@ -286,12 +296,12 @@ impl<'a> Recorder<'a> {
         if vsyscall {
             let result = vsyscall::answer(&stopped, &flow)?;
             stopped.skip_call(result)?;
-            return self.finish(stopped, flow, result);
+            return self.finish(stopped, &regs, flow, result);
         }
         if let Class::Answer(errno) = shape.class {
             let result = self.answer(&call, errno);
             stopped.skip_call(result)?;
-            return self.finish(stopped, flow, result);
+            return self.finish(stopped, &regs, flow, result);
         }
         match shape.number {
             nr::EXIT | nr::EXIT_GROUP => {
@@ -304,7 +314,7 @@ impl<'a> Recorder<'a> {
         let changed = match self.before(&stopped, &regs, &mut flow)? {
             Before::Answer(result) => {
                 stopped.skip_call(result)?;
-                return self.finish(stopped, flow, result);
+                return self.finish(stopped, &regs, flow, result);
             }
             Before::Run(changed) => changed,
         };
@@ -370,19 +380,28 @@ impl<'a> Recorder<'a> {
         refusal.errno
     }
 
-    fn refuse(&mut self, stopped: Stopped, call: &Call, errno: i32) -> Result<Next, RecordingError> {
+    fn refuse(&mut self, stopped: Stopped, regs: &Registers, call: &Call, errno: i32) -> Result<Next, RecordingError> {
         let result = -i64::from(errno);
         stopped.skip_call(result)?;
         let number = u16::try_from(call.number).unwrap_or(u16::MAX);
         let mut record = Record::new(Kind::Call, number, result);
         record.args = call.args.to_vec();
         self.append(&record, "a refused call")?;
+        self.look_for_signals(&stopped, regs, call.number, None)?;
         Ok(Next::Go(stopped, 0))
     }
 
     /// Records a call that ftrun has answered; the process goes on with that answer.
-    fn finish(&mut self, stopped: Stopped, flow: InCall, result: i64) -> Result<Next, RecordingError> {
+    fn finish(
+        &mut self,
+        stopped: Stopped,
+        regs: &Registers,
+        flow: InCall,
+        result: i64,
+    ) -> Result<Next, RecordingError> {
+        let number = flow.call.number;
         self.record(&stopped, flow, result)?;
+        self.look_for_signals(&stopped, regs, number, None)?;
         Ok(Next::Go(stopped, 0))
     }
 
@@ -393,16 +412,16 @@ impl<'a> Recorder<'a> {
         result: i64,
         after: &Registers,
     ) -> Result<Next, RecordingError> {
-        let (number, temporary) = (flow.call.number, signal::temporary_mask(&flow.gathered.inputs, flow.shape.number));
+        let number = flow.call.number;
+        // A call that was not interrupted has put the server's own mask back.
+        let interrupted = result == -i64::from(libc::EINTR) || signals::is_restart(result);
+        let temporary = interrupted.then(|| signal::temporary_mask(&flow.gathered.inputs, flow.shape.number)).flatten();
         let maps_code = memory::maps_code(&flow.call, result);
-        let shape = flow.shape;
         self.record(&stopped, flow, result)?;
         if let Some((start, len)) = maps_code {
             self.patch(&stopped, start, len)?;
         }
-        if signal::may_be_pending(shape.number, result) && signal::pending(stopped.pid()) != 0 {
-            self.at_exit = Some(signal::AtExit { rip: after.rip, rsp: after.rsp, number, temporary });
-        }
+        self.look_for_signals(&stopped, after, number, temporary)?;
         Ok(Next::Go(stopped, 0))
     }
 

@@ -317,6 +317,14 @@ impl Stopped {
         self.wrap("set the signal mask of", ptrace::set_signal_mask(self.pid(), mask))
     }
 
+    /// Whether any signals wait for it, blocked ones among them.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn has_signals(&self) -> Result<bool, TraceeError> {
+        self.wrap("look at the signals of", ptrace::has_signals(self.pid()))
+    }
+
     /// Sends it a signal, which it will take when it goes on.
     ///
     /// # Errors

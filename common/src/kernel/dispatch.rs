@@ -4,7 +4,9 @@
 //! here changes nothing that the model keeps.
 
 use super::Kernel;
-use super::call::{Call, ModelError, u64_at};
+use super::call::{Call, ModelError, i32_at, u64_at};
+use super::signal::Sent;
+use crate::abi;
 
 const CLONE_PIDFD: u64 = libc::CLONE_PIDFD as u64;
 
@@ -39,16 +41,29 @@ impl Kernel {
             libc::SYS_rt_sigreturn => self.rt_sigreturn(call),
             libc::SYS_rt_sigpending => self.rt_sigpending(call),
             libc::SYS_rt_sigtimedwait => {
-                self.signals.taken(call.result() as i32);
+                let info = call.output(1);
+                self.took(call.int_result(), info.get(8..12).map(|_| i32_at(&info, 8)));
                 Ok(())
             }
             libc::SYS_sigaltstack => self.sigaltstack(call),
-            libc::SYS_kill | libc::SYS_tkill | libc::SYS_rt_sigqueueinfo => {
-                self.kill(call.int(0), call.int(1));
+            libc::SYS_kill => {
+                self.kill(call.int(0), call.int(1), Sent::ToProcess);
+                Ok(())
+            }
+            libc::SYS_tkill => {
+                self.kill(call.int(0), call.int(1), Sent::ToThread);
                 Ok(())
             }
             libc::SYS_tgkill => {
-                self.kill(call.int(1), call.int(2));
+                self.kill(call.int(1), call.int(2), Sent::ToThread);
+                Ok(())
+            }
+            libc::SYS_rt_sigqueueinfo => {
+                self.kill(call.int(0), call.int(1), Sent::Queued(call.input(2)?.to_vec()));
+                Ok(())
+            }
+            libc::SYS_rt_tgsigqueueinfo => {
+                self.kill(call.int(1), call.int(2), Sent::QueuedToThread(call.input(3)?.to_vec()));
                 Ok(())
             }
             libc::SYS_setitimer => self.setitimer(call),
@@ -98,7 +113,7 @@ impl Kernel {
             libc::SYS_openat => self.open(call, Some(0), 1, call.int(2)),
             libc::SYS_openat2 => {
                 let flags = u64::from_le_bytes(call.input_array(2)?);
-                self.open(call, Some(0), 1, flags as i32)
+                self.open(call, Some(0), 1, abi::int(flags))
             }
             libc::SYS_lseek => self.lseek(call),
             libc::SYS_getdents64 => self.getdents(call),

@@ -8,12 +8,18 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Kernel;
-use super::call::{Call, ModelError, u32_at, u64_at};
+use super::call::{Call, ModelError, i32_at, u64_at};
 use crate::record::{Record, SegmentRole};
 
 const SIG_IGN: u64 = libc::SIG_IGN as u64;
 /// Signals that cannot be blocked.
 const UNBLOCKABLE: u64 = bit(libc::SIGKILL) | bit(libc::SIGSTOP);
+/// Signals that do nothing by default, and those that leave no record then: they stop or continue the process.
+const IGNORED_BY_DEFAULT: [i32; 4] = [libc::SIGCHLD, libc::SIGURG, libc::SIGWINCH, libc::SIGCONT];
+const NO_RECORD_BY_DEFAULT: [i32; 7] =
+    [libc::SIGCHLD, libc::SIGURG, libc::SIGWINCH, libc::SIGCONT, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+/// SIGRTMIN of the kernel.
+const FIRST_REAL_TIME: i32 = 32;
 /// si_code of a signal from the kernel, timers among them; from a process it is 0 or negative.
 const SI_KERNEL: i32 = 0x80;
 
@@ -44,7 +50,7 @@ impl Disposition {
     }
 
     fn has(&self, flag: i32) -> bool {
-        self.flags & u64::from(flag as u32) != 0
+        self.flags & u64::from(flag.cast_unsigned()) != 0
     }
 }
 
@@ -59,12 +65,34 @@ pub struct AltStack {
     pub size: u64,
 }
 
+/// A signal that the server sent to itself and that it has not taken yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Its number.
+    pub signal: i32,
+    /// How it was sent.
+    pub sent: Sent,
+}
+
+/// How the server sent a signal to itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sent {
+    /// To the process: kill(2).
+    ToProcess,
+    /// To the thread: tgkill(2), tkill(2), raise(3).
+    ToThread,
+    /// To the process, with this siginfo_t: rt_sigqueueinfo(2).
+    Queued(Vec<u8>),
+    /// To the thread, with this siginfo_t: rt_tgsigqueueinfo(2).
+    QueuedToThread(Vec<u8>),
+}
+
 /// The signal state of the process.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Signals {
     dispositions: BTreeMap<i32, Disposition>,
     mask: u64,
-    pending: u64,
+    pending: Vec<Pending>,
     altstack: Option<AltStack>,
 }
 
@@ -92,10 +120,11 @@ impl Signals {
         self.mask
     }
 
-    /// Signals that the server sent to itself and that wait behind the mask (those of others are not seen).
+    /// Signals that the server sent to itself and that it has not taken, in the order in which they came (those of others
+    /// are not seen). One that is not blocked is about to be delivered.
     #[must_use]
-    pub fn pending(&self) -> u64 {
-        self.pending
+    pub fn pending(&self) -> &[Pending] {
+        &self.pending
     }
 
     /// The alternate stack, if there is one.
@@ -105,12 +134,35 @@ impl Signals {
     }
 
     pub(super) fn taken(&mut self, signal: i32) {
-        self.pending &= !bit(signal);
+        if let Some(at) = self.pending.iter().position(|one| one.signal == signal) {
+            self.pending.remove(at);
+        }
+    }
+
+    fn sent(&mut self, signal: i32, sent: Sent) {
+        // Only real-time signals queue (signal(7)).
+        let queues = signal >= FIRST_REAL_TIME;
+        if bit(signal) != 0 && (queues || self.pending.iter().all(|one| one.signal != signal)) {
+            self.pending.push(Pending { signal, sent });
+        }
+    }
+
+    /// Whether a signal disappears when it is about to be delivered, or leaves no record.
+    fn comes_to_nothing(&self, signal: i32) -> bool {
+        let handler = self.disposition(signal).handler;
+        handler == SIG_IGN || handler == 0 && NO_RECORD_BY_DEFAULT.contains(&signal)
+    }
+
+    /// Drops what is not blocked any more and comes to nothing.
+    fn unblocked(&mut self) {
+        let (mask, mut pending) = (self.mask, std::mem::take(&mut self.pending));
+        pending.retain(|one| mask & bit(one.signal) != 0 || !self.comes_to_nothing(one.signal));
+        self.pending = pending;
     }
 
     fn dispose(&mut self, signal: i32, disposition: Disposition) {
-        if disposition.handler == SIG_IGN {
-            self.taken(signal);
+        if disposition.handler == SIG_IGN || disposition.handler == 0 && IGNORED_BY_DEFAULT.contains(&signal) {
+            self.pending.retain(|one| one.signal != signal);
         }
         if disposition == Disposition::default() {
             self.dispositions.remove(&signal);
@@ -148,46 +200,61 @@ impl Kernel {
                 libc::SIG_SETMASK => *mask = set,
                 how => return Err(call.inconsistent("SIG_BLOCK, SIG_UNBLOCK or SIG_SETMASK", how)),
             }
+            self.signals.unblocked();
         }
         Ok(())
     }
 
     pub(super) fn rt_sigreturn(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
         self.signals.mask = u64::from_le_bytes(call.output_array(0)?) & !UNBLOCKABLE;
+        self.signals.unblocked();
         Ok(())
     }
 
     pub(super) fn rt_sigpending(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
-        self.signals.pending = u64::from_le_bytes(call.output_array(0)?);
+        // Only what is blocked shows.
+        let (there, mask) = (u64::from_le_bytes(call.output_array(0)?), self.signals.mask);
+        self.signals.pending.retain(|one| mask & bit(one.signal) == 0 || there & bit(one.signal) != 0);
+        for signal in (1..=64).filter(|&signal| there & bit(signal) != 0) {
+            if self.signals.pending.iter().all(|one| one.signal != signal) {
+                self.signals.sent(signal, Sent::ToProcess);
+            }
+        }
         Ok(())
     }
 
     pub(super) fn sigaltstack(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
         if call.arg(0) != 0 {
             let stack = call.input_array::<24>(0)?;
-            let flags = u32_at(&stack, 8) as i32;
+            let flags = i32_at(&stack, 8);
             let new = AltStack { base: u64_at(&stack, 0), flags, size: u64_at(&stack, 16) };
             self.signals.altstack = (flags & libc::SS_DISABLE == 0).then_some(new);
         }
         Ok(())
     }
 
-    /// kill(2) and its kin. A signal to oneself stays if it is blocked; otherwise its own record follows.
-    pub(super) fn kill(&mut self, target: i32, signal: i32) {
+    /// kill(2) and its kin. A signal to oneself waits until its own record, or a call that takes it, follows.
+    pub(super) fn kill(&mut self, target: i32, signal: i32, sent: Sent) {
         let own = [self.identity.pid, self.identity.tid].contains(&target);
-        if own && self.signals.mask & bit(signal) != 0 {
-            self.signals.pending |= bit(signal);
+        if own && UNBLOCKABLE & bit(signal) == 0 {
+            self.signals.sent(signal, sent);
+            self.signals.unblocked();
+        }
+    }
+
+    /// A signal was taken, by its delivery or by a call; `code` is its si_code, where it is known.
+    pub(super) fn took(&mut self, signal: i32, code: Option<i32>) {
+        self.signals.taken(signal);
+        if code.is_none_or(|code| code == SI_KERNEL) {
+            self.timers.expired(signal);
         }
     }
 
     /// A signal was delivered.
     pub(super) fn delivered(&mut self, record: &Record) {
         let signal = i32::from(record.number);
-        self.signals.taken(signal);
         let info = record.bytes_of(SegmentRole::SigInfo);
-        if info.is_none_or(|info| u32_at(info, 8) as i32 == SI_KERNEL) {
-            self.timers.expired(signal);
-        }
+        self.took(signal, info.map(|info| i32_at(info, 8)));
         let disposition = self.signals.disposition(signal);
         if !disposition.is_handled() {
             return;

@@ -43,18 +43,6 @@ impl Driver {
                 }
                 signals::force(stopped, &regs, record, &info)?
             }
-            Placement::Entry => {
-                let stopped = match self.advance(lsn, record)? {
-                    Event::Seccomp(stopped) => stopped,
-                    other => return Err(self.wrong_stop(lsn, record, other)),
-                };
-                let regs = stopped.registers()?;
-                let before = signals::before_call(&regs);
-                if before.rip != record.arg(2) || before.rax != record.arg(3) {
-                    return Err(self.elsewhere(lsn, record, regs));
-                }
-                signals::force(stopped, &before, record, &info)?
-            }
             Placement::Fault => self.fault(lsn, record, &info)?,
         };
         self.at = if signal == 0 { At::Ready(stopped, 0) } else { At::Delivering(stopped, record.clone()) };

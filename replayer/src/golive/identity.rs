@@ -2,7 +2,7 @@
 
 use std::io;
 
-use common::kernel::{Ids, PathBytes, bit};
+use common::kernel::{Ids, PathBytes, Pending, Sent};
 
 use super::{GoLiveError, Revival, SCRATCH_LEN};
 
@@ -99,15 +99,28 @@ impl Revival<'_> {
         Ok(())
     }
 
-    /// Signals that wait behind the mask are sent again: the mask is in force, so that none is delivered.
+    /// Signals that the server has sent to itself and not taken are sent again.
     pub(super) fn raise_pending_signals(&mut self) -> Result<(), GoLiveError> {
-        let waiting = self.kernel.signals().pending() & self.kernel.mask();
-        if waiting == 0 {
+        let waiting = self.kernel.signals().pending();
+        if waiting.is_empty() {
             return Ok(());
         }
         let own = self.server.run("getpid", libc::SYS_getpid, NO_ARGS)?;
-        for signal in (1..=64).filter(|&signal| waiting & bit(signal) != 0) {
-            self.server.run("kill", libc::SYS_kill, [own, signal as u64, 0, 0, 0, 0])?;
+        for Pending { signal, sent } in waiting {
+            let signal = *signal as u64;
+            let (name, number, args) = match sent {
+                Sent::ToProcess => ("kill", libc::SYS_kill, [own, signal, 0, 0, 0, 0]),
+                Sent::ToThread => ("tgkill", libc::SYS_tgkill, [own, own, signal, 0, 0, 0]),
+                Sent::Queued(info) => {
+                    let info = self.server.bytes(info)?;
+                    ("rt_sigqueueinfo", libc::SYS_rt_sigqueueinfo, [own, signal, info, 0, 0, 0])
+                }
+                Sent::QueuedToThread(info) => {
+                    let info = self.server.bytes(info)?;
+                    ("rt_tgsigqueueinfo", libc::SYS_rt_tgsigqueueinfo, [own, own, signal, info, 0, 0])
+                }
+            };
+            self.server.run(name, number, args)?;
         }
         Ok(())
     }

@@ -60,6 +60,10 @@ impl Case {
     /// A program ends, by itself, in this way; some line of ftrun holds all of `says`; nothing is left of it.
     pub(super) fn ended(&self, program: &mut Program, exit: Exit, says: &[&str]) -> Result<()> {
         let found = program.wait()?;
+        // The backup and the proxy that it started are reaped before it ends, and are not only about to end as well.
+        let started: Vec<_> = program.family().iter().map(|it| it.command()).collect();
+        let outlived = started.iter().find(|command| command.contains(" --parent-fd "));
+        ensure!(outlived.is_none(), "ftrun has ended before {outlived:?}");
         self.looked_at(program, found, exit, says).map_err(|error| program.explain(error))
     }
 

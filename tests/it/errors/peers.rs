@@ -388,17 +388,31 @@ fn remote_proxy_dies() {
     verdict(remote_proxy(&case));
 }
 
-fn remote_proxy(case: &Case) -> Result<()> {
-    let (mut proxy, control) = proxy(case)?;
+/// A proxy, a backup, and a primary that was told of them.
+struct Apart {
+    proxy: Program,
+    backup: Program,
+    primary: Program,
+}
+
+/// Three processes that know each other by addresses alone, as on three machines.
+fn apart(case: &Case, server: &Path, arguments: &[&str]) -> Result<Apart> {
+    let (proxy, control) = proxy(case)?;
     let listen = free_address()?;
     let mut backup = crate::support::group::ftrun();
     backup.arg("--state-dir").arg(case.path("backup")).args(["--backup", "--listen", &listen.to_string()]);
-    let mut backup = case.start("backup", &mut backup)?;
+    let backup = case.start("backup", &mut backup)?;
     poll("the backup to listen", OFTEN, || Ok(listening(listen)?.then_some(()))).map_err(|e| backup.explain(e))?;
-    let address = free_address()?;
     let mut command = case.ftrun(["--peer", &listen.to_string(), "--control", &control.to_string()]);
-    command.args(["--arbiter", &arbiter(case)?, "--"]).arg(compiled(case, "echo", &[])).arg(address.port().to_string());
-    let mut primary = case.start("primary", &mut command)?;
+    command.args(["--arbiter", &arbiter(case)?, "--"]).arg(server).args(arguments);
+    let primary = case.start("primary", &mut command)?;
+    Ok(Apart { proxy, backup, primary })
+}
+
+fn remote_proxy(case: &Case) -> Result<()> {
+    let address = free_address()?;
+    let server = compiled(case, "echo", &[]);
+    let Apart { mut proxy, mut backup, mut primary } = apart(case, &server, &[&address.port().to_string()])?;
     poll("clients to be let in", OFTEN, || Ok(listening(address)?.then_some(())))
         .map_err(|e| primary.explain(e))
         .context("no service")?;
@@ -407,4 +421,18 @@ fn remote_proxy(case: &Case) -> Result<()> {
     ensure!(proxy.wait()? == Exit::Signal(libc::SIGKILL), "the proxy's end");
     case.ended(&mut primary, Exit::Code(125), &["the proxy is gone, and with it all clients; the server is ended"])?;
     case.ended(&mut backup, Exit::Code(125), &["the proxy is gone, and with it all clients; the backup is ended"])
+}
+
+/// What the primary's server may not do, the backup's may not either: all end with the same status.
+#[test]
+fn second_thread_at_both() {
+    let case = Case::new();
+    let outcome = apart(&case, &compiled(&case, "thread", &[]), &[]).and_then(|apart| {
+        let says = ["the server called clone to start a second thread"];
+        let Apart { mut proxy, mut backup, mut primary } = apart;
+        case.ended(&mut primary, Exit::Code(122), &says)?;
+        case.ended(&mut backup, Exit::Code(122), &says)?;
+        case.ended(&mut proxy, Exit::Code(122), &[])
+    });
+    verdict(outcome);
 }

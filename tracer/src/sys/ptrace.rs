@@ -29,7 +29,7 @@ pub enum Resume {
 
 fn request(request: libc::c_uint, pid: i32, address: usize, data: usize) -> Result<i64, Errno> {
     Errno::clear();
-    // SAFETY: every caller in this module passes `data` either as a plain number or as a pointer to a live local that is
+    // SAFETY: every caller in this module passes `address` and `data` either as plain numbers or as pointers to live locals of which `data` is
     // at least as large as the request writes.
     let result = unsafe { libc::ptrace(request, pid, address, data) };
     if result == -1 && Errno::last_raw() != 0 { Err(Errno::last()) } else { Ok(result) }
@@ -167,6 +167,22 @@ pub fn signal_mask(pid: i32) -> Result<u64, Errno> {
 /// ESRCH when the tracee is gone.
 pub fn set_signal_mask(pid: i32, mask: u64) -> Result<(), Errno> {
     request(libc::PTRACE_SETSIGMASK, pid, 8, &raw const mask as usize).map(drop)
+}
+
+/// Whether signals are queued, for the thread or for the process.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn has_signals(pid: i32) -> Result<bool, Errno> {
+    let mut info = [0u8; SIGINFO_LEN];
+    for flags in [0, libc::PTRACE_PEEKSIGINFO_SHARED] {
+        let args = libc::ptrace_peeksiginfo_args { off: 0, flags, nr: 1 };
+        let found = request(libc::PTRACE_PEEKSIGINFO, pid, &raw const args as usize, info.as_mut_ptr() as usize)?;
+        if found > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Sends a signal to the one thread of the tracee.

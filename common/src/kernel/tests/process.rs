@@ -1,11 +1,15 @@
 use super::*;
-use crate::kernel::{Ids, Limit, bit};
+use crate::kernel::{Ids, Limit, Sent, bit};
 
 const HANDLER: u64 = 0x40_0000;
 
 fn action(signal: i32, handler: u64, flags: i32, mask: u64) -> Made {
     let act = words(&[handler, u64::from(flags as u32), 0x50_0000, mask]);
     call(libc::SYS_rt_sigaction, 0, &[i64::from(signal), 0x1000, 0, 8]).input(1, &act)
+}
+
+fn waiting(kernel: &Kernel) -> Vec<i32> {
+    kernel.signals().pending().iter().map(|one| one.signal).collect()
 }
 
 fn mask(how: i32, set: u64) -> Made {
@@ -55,14 +59,61 @@ fn a_blocked_signal_to_oneself_waits() {
     kernel.takes(call(libc::SYS_kill, 0, &[100, i64::from(libc::SIGUSR1)]));
     kernel.takes(call(libc::SYS_tgkill, 0, &[100, 100, i64::from(libc::SIGUSR2)]));
     kernel.takes(call(libc::SYS_kill, 0, &[100, i64::from(libc::SIGHUP)]));
-    assert_eq!(kernel.signals().pending(), bit(libc::SIGUSR1) | bit(libc::SIGUSR2));
+    assert_eq!(waiting(&kernel), [libc::SIGUSR1, libc::SIGUSR2, libc::SIGHUP], "the last is about to come");
+    kernel.takes(signal(libc::SIGHUP, &[0, 0]));
+    assert_eq!(waiting(&kernel), [libc::SIGUSR1, libc::SIGUSR2]);
     kernel.takes(call(libc::SYS_signalfd4, 3, &[-1, 0x1000, 8, 0]).input(1, &words(&[bit(libc::SIGUSR1)])));
     let mut info = vec![0; 128];
     info[0] = libc::SIGUSR1 as u8;
     kernel.takes(call(libc::SYS_read, 128, &[3, 0, 128]).output(1, &info));
-    assert_eq!(kernel.signals().pending(), bit(libc::SIGUSR2));
+    assert_eq!(waiting(&kernel), [libc::SIGUSR2]);
     kernel.takes(action(libc::SIGUSR2, 1, 0, 0));
-    assert_eq!(kernel.signals().pending(), 0, "ignoring drops what waits");
+    assert_eq!(waiting(&kernel), [0; 0], "ignoring drops what waits");
+}
+
+#[test]
+fn signals_to_oneself_that_come_to_nothing_do_not_wait() {
+    let mut kernel = fresh();
+    kernel.takes(action(libc::SIGUSR1, 1, 0, 0));
+    for signal in [libc::SIGUSR1, libc::SIGCHLD, libc::SIGTSTP, libc::SIGSTOP, 0] {
+        kernel.takes(call(libc::SYS_kill, 0, &[100, i64::from(signal)]));
+    }
+    assert_eq!(waiting(&kernel), [0; 0]);
+    kernel.takes(mask(libc::SIG_BLOCK, bit(libc::SIGUSR1)));
+    kernel.takes(call(libc::SYS_kill, 0, &[100, i64::from(libc::SIGUSR1)]));
+    assert_eq!(waiting(&kernel), [libc::SIGUSR1], "blocked, it may be handled one day");
+    kernel.takes(mask(libc::SIG_UNBLOCK, bit(libc::SIGUSR1)));
+    assert_eq!(waiting(&kernel), [0; 0]);
+}
+
+#[test]
+fn real_time_signals_queue_with_their_values() {
+    let mut kernel = fresh();
+    kernel.takes(mask(libc::SIG_BLOCK, bit(40) | bit(libc::SIGUSR1)));
+    let info = |value: u8| [value; 128];
+    for value in [1, 2] {
+        kernel.takes(call(libc::SYS_rt_sigqueueinfo, 0, &[100, 40, 0x1000]).input(2, &info(value)));
+        kernel.takes(call(libc::SYS_rt_tgsigqueueinfo, 0, &[100, 100, 10, 0x1000]).input(3, &info(value)));
+    }
+    assert_eq!(waiting(&kernel), [40, libc::SIGUSR1, 40]);
+    let sent: Vec<_> = kernel.signals().pending().iter().map(|one| one.sent.clone()).collect();
+    let expected = [Sent::Queued(info(1).into()), Sent::QueuedToThread(info(1).into()), Sent::Queued(info(2).into())];
+    assert_eq!(sent, expected, "the second ordinary one is lost, as in the kernel");
+    kernel.takes(signal(40, &[0, 0]));
+    assert_eq!(waiting(&kernel), [libc::SIGUSR1, 40]);
+}
+
+#[test]
+fn a_timer_may_be_heard_through_a_signalfd() {
+    let mut kernel = fresh();
+    let spec = words(&[0, 0, 1, 0]);
+    kernel.takes(call(libc::SYS_setitimer, 0, &[0, 0x1000, 0]).input(1, &spec).with(SegmentRole::Clock, &words(&[1])));
+    kernel.takes(call(libc::SYS_signalfd4, 3, &[-1, 0x1000, 8, 0]).input(1, &words(&[bit(libc::SIGALRM)])));
+    let mut info = vec![0; 128];
+    info[0] = libc::SIGALRM as u8;
+    info[8] = 0x80;
+    kernel.takes(call(libc::SYS_read, 128, &[3, 0, 128]).output(1, &info));
+    assert_eq!(kernel.timers().iter().count(), 0, "it was set for once and has expired");
 }
 
 #[test]
