@@ -194,3 +194,8 @@ fn clock_to_go_on(primary: Option<u64>, seen: u64) -> u64 {
     let estimate = primary.filter(|primary| primary.abs_diff(own) > SAME).unwrap_or(own);
     estimate.max(seen)
 }
+
+/// A set that another thread fills, for the status.
+fn listed(set: &std::sync::Mutex<std::collections::BTreeSet<String>>) -> Vec<String> {
+    set.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().cloned().collect()
+}

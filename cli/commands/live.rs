@@ -1,6 +1,8 @@
 //! A replica that acts by itself: from the end of replay to the end of the server.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, Result};
@@ -35,6 +37,8 @@ pub struct Survivor<'a> {
     pub replica: ReplicaId,
     /// This machine as the proxy reaches it.
     pub advertise: IpAddr,
+    /// Where to note the sockets whose output is not held back.
+    pub unprotected: &'a Mutex<BTreeSet<String>>,
     /// The primary's CLOCK_MONOTONIC now, in nanoseconds, as far as that is known.
     pub primary_clock: Option<u64>,
 }
@@ -55,7 +59,8 @@ impl Survivor<'_> {
         went_live()?;
         super::forward_signals(pid);
         let mut sink = NoLog;
-        let mut aside = self.proxy.map(|control| Aside { control, advertise: self.advertise });
+        let mut aside =
+            self.proxy.map(|control| Aside { control, advertise: self.advertise, unprotected: self.unprotected });
         let outside = aside.as_mut().map(|aside| aside as &mut dyn Outside);
         let mut recorder = Recorder::new(living.kernel, &mut sink, outside, living.sites);
         recorder.follow_epoch(acting);

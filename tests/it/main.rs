@@ -11,3 +11,4 @@ mod rules;
 mod servers;
 mod signals;
 mod support;
+mod unprotected;

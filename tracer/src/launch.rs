@@ -92,8 +92,9 @@ fn filter() -> Result<seccompiler::BpfProgram, LaunchError> {
 /// When it cannot be found, executed or traced.
 pub fn launch(command: &Command) -> Result<Stopped, LaunchError> {
     let name = command.argv.first().ok_or_else(|| LaunchError::Prepare("no program is named".into()))?;
-    let path = find_program(name)?;
-    let argv = command.argv.iter().map(|a| c_string(a.as_bytes())).collect::<Result<_, _>>()?;
+    let found = find_program(name)?;
+    let (path, argv) = program::through_env(&found, &command.argv)?.unwrap_or((found, command.argv.clone()));
+    let argv = argv.iter().map(|a| c_string(a.as_bytes())).collect::<Result<_, _>>()?;
     let envp = command
         .env
         .iter()

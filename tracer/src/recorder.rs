@@ -104,6 +104,8 @@ pub struct Recorder<'a> {
     /// Set between the return of a call and the delivery of a signal that is known to be pending there.
     at_exit: Option<signal::AtExit>,
     refused: BTreeSet<String>,
+    /// Sockets whose output is not held back, as last told.
+    unprotected: BTreeSet<String>,
     clock_offset: i64,
     /// Nanoseconds to add to single clocks, so that they do not go back behind what the server has seen.
     clock_offsets: BTreeMap<i32, i64>,
@@ -158,6 +160,7 @@ impl<'a> Recorder<'a> {
             restart: None,
             at_exit: None,
             refused: BTreeSet::new(),
+            unprotected: BTreeSet::new(),
             clock_offset: 0,
             clock_offsets: BTreeMap::new(),
             adopted: false,
@@ -216,6 +219,10 @@ impl<'a> Recorder<'a> {
     /// When it cannot be recorded further. The process is then still there or already gone; the caller ends it.
     pub fn run(mut self, stopped: Stopped, signal: i32) -> Result<Ending, RecordingError> {
         let pid = stopped.pid();
+        if let Some(outside) = self.outside.as_deref_mut() {
+            self.unprotected = self.kernel.unprotected();
+            outside.unprotected(&self.unprotected);
+        }
         let mut next = Next::Go(stopped, signal);
         loop {
             let event = match next {
@@ -250,6 +257,13 @@ impl<'a> Recorder<'a> {
         let ended = self.kernel.take_unlistened();
         if let Some(outside) = self.outside.as_deref_mut() {
             ended.into_iter().for_each(|id| outside.unlisten(id));
+            if net::changes_sockets(record, !self.unprotected.is_empty()) {
+                let unprotected = self.kernel.unprotected();
+                if unprotected != self.unprotected {
+                    outside.unprotected(&unprotected);
+                    self.unprotected = unprotected;
+                }
+            }
         }
         self.sink.append(record)?;
         Ok(())
@@ -384,6 +398,9 @@ impl<'a> Recorder<'a> {
         let result = -i64::from(errno);
         stopped.skip_call(result)?;
         let number = u16::try_from(call.number).unwrap_or(u16::MAX);
+        if number == nr::EXECVE {
+            self.advise_on_exec(&stopped, call);
+        }
         let mut record = Record::new(Kind::Call, number, result);
         record.args = call.args.to_vec();
         self.append(&record, "a refused call")?;

@@ -119,6 +119,7 @@ impl Work {
             epoch,
             replica: self.replica,
             advertise: self.advertise,
+            unprotected: &self.shared.unprotected,
             primary_clock: self.intake.primary_clock(),
         };
         let ended = survivor.serve(point, &self.shared.epoch, || {

@@ -4,6 +4,7 @@
 //! calls that name the process, and out of the results that do.
 
 use common::kernel::Object;
+use common::syscall::gather::c_string;
 use common::syscall::{Memory, nr};
 
 use super::{Before, InCall, Recorder, RecordingError};
@@ -38,6 +39,17 @@ fn gives_id(call: &Call) -> bool {
 }
 
 impl Recorder<'_> {
+    /// A program that wants to become another one is usually a wrapper around the server.
+    pub(super) fn advise_on_exec(&mut self, stopped: &Stopped, call: &Call) {
+        let path = c_string(stopped, call.args[0]).unwrap_or_default();
+        let path = String::from_utf8_lossy(&path);
+        let text =
+            format!("if the program given is a wrapper around the server, name the server itself: ftrun -- {path}");
+        if self.refused.insert(text.clone()) {
+            crate::say!("{text}");
+        }
+    }
+
     /// The answer to a call that is not executed.
     pub(super) fn answer(&self, call: &Call, errno: i32) -> i64 {
         match u16::try_from(call.number) {

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use common::kernel::address;
 use common::kernel::{Object, TcpState};
 use common::orders::Listener;
-use common::record::{Segment, SegmentRole};
+use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
 use nix::errno::Errno;
 use nix::sys::socket::{SockaddrStorage, getpeername, getsockname};
@@ -34,6 +34,16 @@ fn in_family_of(address: SocketAddr, family: i32) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) if family == libc::AF_INET6 => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
         other => other,
+    }
+}
+
+/// Whether a record may change which sockets are without the output rule; ends of sockets matter only while there are `some`.
+pub(super) fn changes_sockets(record: &Record, some: bool) -> bool {
+    match record.number {
+        _ if record.kind != Kind::Call || record.result < 0 && record.number != nr::CONNECT => false,
+        nr::BIND | nr::LISTEN | nr::CONNECT | nr::ACCEPT | nr::ACCEPT4 => true,
+        nr::CLOSE | nr::CLOSE_RANGE | nr::DUP2 | nr::DUP3 => some,
+        _ => false,
     }
 }
 
