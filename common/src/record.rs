@@ -212,7 +212,7 @@ impl Record {
         let start = out.len();
         out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
         out.push(self.kind as u8);
-        out.push(self.args.len() as u8);
+        out.push(u8::try_from(self.args.len()).unwrap_or(u8::MAX));
         out.extend_from_slice(&self.number.to_le_bytes());
         out.extend_from_slice(&self.result.to_le_bytes());
         out.extend_from_slice(&self.check.to_le_bytes());

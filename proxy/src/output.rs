@@ -19,7 +19,7 @@ use std::io::IoSlice;
 
 use thiserror::Error;
 
-use crate::byte_queue::{ByteQueue, MAX_SLICES};
+use crate::byte_queue::{ByteQueue, MAX_SLICES, distance};
 
 /// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl Output {
     pub fn compare(&mut self, again: &[u8]) -> Result<(), OutputError> {
         let mut at = self.arriving;
         self.arriving += again.len() as u64;
-        let mut rest = &again[self.held.base().saturating_sub(at).min(again.len() as u64) as usize..];
+        let mut rest = &again[distance(at, self.held.base().clamp(at, self.arriving))..];
         at = at.max(self.held.base());
         while !rest.is_empty() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];

@@ -249,6 +249,7 @@ pub fn hear(
             Ok(ToPrimary::Ack { received, replayed }) => {
                 progress.received.fetch_max(received.0, Ordering::SeqCst);
                 progress.replayed.fetch_max(replayed.0, Ordering::SeqCst);
+                pipeline.replayed(replayed);
                 if replayed >= pipeline.end() {
                     progress.caught_up.store(clock(), Ordering::SeqCst);
                 }

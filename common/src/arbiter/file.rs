@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn race(dir: &Path, open: fn(PathBuf) -> Result<FileArbiter, ArbiterError>, epoch: Epoch) -> Vec<Verdict> {
-        const CLAIMANTS: u64 = 16;
+        const CLAIMANTS: u32 = 16;
         let barrier = Barrier::new(CLAIMANTS as usize);
         thread::scope(|scope| {
             let claimants: Vec<_> = (0..CLAIMANTS)
@@ -209,7 +209,7 @@ mod tests {
                     scope.spawn(move || {
                         let mut arbiter = open(dir.to_owned()).unwrap();
                         barrier.wait();
-                        arbiter.claim(epoch, &claim(number)).unwrap()
+                        arbiter.claim(epoch, &claim(number.into())).unwrap()
                     })
                 })
                 .collect();

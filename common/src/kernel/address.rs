@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use super::path::PathBytes;
+use crate::abi;
 
 /// The address family of raw sockaddr bytes.
 #[must_use]
@@ -42,13 +43,13 @@ pub fn encode(addr: SocketAddr) -> Vec<u8> {
     let mut raw = Vec::with_capacity(28);
     match addr {
         SocketAddr::V4(addr) => {
-            raw.extend_from_slice(&(libc::AF_INET as u16).to_le_bytes());
+            raw.extend_from_slice(&abi::family(libc::AF_INET));
             raw.extend_from_slice(&addr.port().to_be_bytes());
             raw.extend_from_slice(&addr.ip().octets());
             raw.extend_from_slice(&[0; 8]);
         }
         SocketAddr::V6(addr) => {
-            raw.extend_from_slice(&(libc::AF_INET6 as u16).to_le_bytes());
+            raw.extend_from_slice(&abi::family(libc::AF_INET6));
             raw.extend_from_slice(&addr.port().to_be_bytes());
             raw.extend_from_slice(&addr.flowinfo().to_be_bytes());
             raw.extend_from_slice(&addr.ip().octets());

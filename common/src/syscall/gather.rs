@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::nr;
 use super::shape::{Direction, Length, Pointer, Shape};
+use crate::abi::{i32_at, int, size, u32_at, u64_at, uint};
 use crate::record::{Segment, SegmentRole};
 
 /// Longest path or name that a call may take (PATH_MAX).
@@ -74,14 +75,6 @@ impl std::fmt::Debug for Gathered {
     }
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
-}
-
 /// The bytes of a NUL-terminated string, without the NUL.
 ///
 /// # Errors
@@ -104,7 +97,7 @@ pub fn c_string(memory: &dyn Memory, address: u64) -> Result<Vec<u8>, Fault> {
 fn iovecs(memory: &dyn Memory, address: u64, count: u64) -> Result<Vec<(u64, usize)>, Fault> {
     let count = usize::try_from(count).unwrap_or(usize::MAX).min(MAX_IOVEC);
     let raw = memory.bytes(address, count * 16)?;
-    Ok(raw.chunks_exact(16).map(|entry| (u64_at(entry, 0), u64_at(entry, 8) as usize)).collect())
+    Ok(raw.chunks_exact(16).map(|entry| (u64_at(entry, 0), size(u64_at(entry, 8)))).collect())
 }
 
 /// Cuts a list of buffers to `total` bytes.
@@ -126,7 +119,7 @@ fn input_length(pointer: &Pointer, args: &[u64; 6]) -> usize {
         Length::Fixed(length) => length as usize,
         Length::Arg(arg, scale) => (args[usize::from(arg)] & 0xffff_ffff) as usize * scale as usize,
         Length::Pages(arg) => usize::try_from(args[usize::from(arg)].div_ceil(PAGE)).unwrap_or(MAX_INPUT),
-        Length::FdSet => ((args[0] & 0xffff_ffff) as i32).max(0) as usize,
+        Length::FdSet => usize::try_from(int(args[0])).unwrap_or(0),
         _ => 0,
     };
     let length = if pointer.length == Length::FdSet { length.div_ceil(64) * 8 } else { length };
@@ -182,14 +175,14 @@ impl Gathered {
         let address = args[usize::from(pointer.arg)];
         let length = match pointer.length {
             Length::Msghdr => MSGHDR,
-            _ => MMSGHDR * (args[2] as usize & 0xffff_ffff).min(MAX_IOVEC),
+            _ => MMSGHDR * (uint(args[2]) as usize).min(MAX_IOVEC),
         };
         let Ok(header) = memory.bytes(address, length) else { return };
         self.digest.update(&header);
         if pointer.direction == Direction::Bulk {
             for one in header.chunks(MMSGHDR) {
                 for (pointer, length) in
-                    [(u64_at(one, 0), u32_at(one, 8) as usize), (u64_at(one, 32), u64_at(one, 40) as usize)]
+                    [(u64_at(one, 0), u32_at(one, 8) as usize), (u64_at(one, 32), size(u64_at(one, 40)))]
                 {
                     if pointer != 0 && length != 0 {
                         let bytes = memory.bytes(pointer, length.min(MAX_INPUT));
@@ -229,7 +222,7 @@ fn control_messages(mut control: &[u8]) -> impl Iterator<Item = (i32, i32)> {
             return None;
         }
         control = control.get(length.checked_next_multiple_of(8).unwrap_or(usize::MAX)..).unwrap_or_default();
-        Some((u32_at(here, 8) as i32, u32_at(here, 12) as i32))
+        Some((i32_at(here, 8), i32_at(here, 12)))
     })
 }
 
@@ -407,7 +400,7 @@ fn readable(memory: &dyn Memory, address: u64, length: usize) -> Vec<u8> {
     let mut out = Vec::new();
     while out.len() < length {
         let Some(at) = address.checked_add(out.len() as u64) else { break };
-        let until_page_end = (PAGE - at % PAGE) as usize;
+        let until_page_end = size(PAGE - at % PAGE);
         let Ok(bytes) = memory.bytes(at, until_page_end.min(length - out.len())) else { break };
         out.extend(bytes);
     }
@@ -428,7 +421,7 @@ fn received(
     }
     let after = memory.bytes(at, MSGHDR)?;
     push(arg, u64_at(header, 0), (u32_at(&after, 8) as usize).min(u32_at(header, 8) as usize))?;
-    push(arg, u64_at(header, 32), (u64_at(&after, 40) as usize).min(u64_at(header, 40) as usize))?;
+    push(arg, u64_at(header, 32), size(u64_at(&after, 40)).min(size(u64_at(header, 40))))?;
     push(arg, at.saturating_add(8), 4)?;
     push(arg, at.saturating_add(40), 12)
 }
@@ -443,7 +436,7 @@ mod tests {
     impl Memory for Flat {
         fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Fault> {
             let fault = Fault { address, length: buffer.len() };
-            let start = (address as usize).checked_sub(4096).ok_or(fault)?;
+            let start = size(address).checked_sub(4096).ok_or(fault)?;
             let source = self.0.get(start..start + buffer.len()).ok_or(fault)?;
             buffer.copy_from_slice(source);
             Ok(())

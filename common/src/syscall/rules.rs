@@ -2,6 +2,7 @@
 
 use super::nr;
 use super::shape::{Refusal, Shape};
+use crate::abi::int;
 
 /// What is refused of one call.
 #[derive(Debug)]
@@ -36,15 +37,11 @@ pub fn check(shape: &Shape, args: &[u64; 6]) -> Result<(), Refusal> {
     Ok(())
 }
 
-const fn int(value: u64) -> i32 {
-    (value & 0xffff_ffff) as i32
-}
-
 /// The bits of an argument that are refused, if there are any.
 const fn bits(value: u64, refused: i32) -> Option<u64> {
     match int(value) & refused {
         0 => None,
-        bits => Some(bits as u32 as u64),
+        bits => Some(bits.cast_unsigned() as u64),
     }
 }
 

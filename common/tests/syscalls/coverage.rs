@@ -1,4 +1,9 @@
 //! What strict single-threaded servers call is known, by the right number, and not refused.
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "libc writes its constants in many types; all are small and positive here"
+)]
 
 use common::syscall::{operations, resolve, table};
 

@@ -285,5 +285,5 @@ pub(crate) async fn watch(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 pub(crate) fn pattern(len: usize, seed: u32) -> Vec<u8> {
-    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 13) as u8).collect()
+    (0u32..).take(len).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 13).to_le_bytes()[0]).collect()
 }

@@ -1,7 +1,7 @@
 //! No root is needed: a service, a recording and its replay by a user who may do nothing special.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::case::{Case, compiled, verdict};
 use super::state::served;
+use crate::child;
 use crate::support::free_address;
 use crate::support::group::ftrun;
 use crate::support::program::Exit;
@@ -26,8 +27,10 @@ pub(super) fn as_nobody(case: &Case, command: Command) -> Command {
     }
     let copy = case.path("ftrun");
     if !copy.exists() {
-        fs::copy(command.get_program(), &copy).expect("ftrun can be copied");
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("its mode can be set");
+        // By another process: one that this one forks meanwhile, for another test, would hold the copy open for writing,
+        // and it could not be executed.
+        let mut install = Command::new("install");
+        child::run(install.args(["-m", "755"]).arg(command.get_program()).arg(&copy)).expect(child::Outcome::Exit(0));
     }
     let mut changed = Command::new(copy);
     changed.args(command.get_args()).uid(NOBODY).gid(NOBODY);
