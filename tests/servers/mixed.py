@@ -13,7 +13,11 @@ def accept(listener):
 
 
 def stream(connection):
-    data = connection.recv(4096)
+    try:
+        data = connection.recv(4096)
+    except ConnectionResetError:
+        # What a UNIX connection gives that could not be carried over.
+        data = b""
     if data:
         connection.sendall(data)
     else:
