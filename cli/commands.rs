@@ -94,8 +94,7 @@ fn random() -> u64 {
 }
 
 fn monotonic_ns() -> u64 {
-    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
+    tracer::clock::now_ns(libc::CLOCK_MONOTONIC)
 }
 
 /// No server runs yet: a signal is for ftrun.
@@ -129,7 +128,7 @@ fn catch_signals(embedded: bool) -> Result<()> {
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         while let Ok(Some(info)) = signals.read_signal() {
             let from_process = info.ssi_code <= 0;
-            let Ok(signal) = Signal::try_from(info.ssi_signo as i32) else { continue };
+            let Ok(signal) = Signal::try_from(info.ssi_signo.cast_signed()) else { continue };
             match SERVER.load(Ordering::SeqCst) {
                 NOT_YET if embedded => say!("{signal} is ignored: this process ends with its service"),
                 NOT_YET => ending::now(Exit::Server(signal as i32), format_args!("ended by {signal}")),

@@ -49,7 +49,7 @@ impl Survivor<'_> {
     pub fn serve(self, point: Point, acting: &AtomicU64, went_live: impl FnOnce() -> Result<()>) -> Result<Ending> {
         let pid = point.stopped.pid();
         let clock = super::clock_to_go_on(self.primary_clock, point.kernel.monotonic_ns());
-        let offset = clock.wrapping_sub(super::monotonic_ns()) as i64;
+        let offset = clock.wrapping_sub(super::monotonic_ns()).cast_signed();
         let identity = Identity { epoch: self.epoch, replica: self.replica, advertise: self.advertise };
         let living = live::go_live(point, self.proxy, self.retained, identity, offset)
             .context("the service is lost: this backup cannot go live")?;

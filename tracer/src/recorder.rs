@@ -15,6 +15,7 @@ mod vsyscall;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::abi;
 use common::kernel::{Kernel, ModelError};
 use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
@@ -345,19 +346,19 @@ impl<'a> Recorder<'a> {
             Ran::Dead(status) => return Ok(Next::Dead(status)),
         };
         let mut after = stopped.registers()?;
-        let mut result = after.rax as i64;
+        let mut result = after.rax.cast_signed();
         if changed.is_some() {
             [after.rdi, after.rsi, after.rdx, after.r10, after.r8, after.r9] =
                 [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
             after.orig_rax = regs.orig_rax;
             result = self.after_changed(&stopped, &mut flow, result)?;
-            after.rax = result as u64;
+            after.rax = abi::word(result);
             stopped.set_registers(&after)?;
         }
         let shown = self.shown_id(stopped.pid(), &flow, result);
         if shown != result {
             result = shown;
-            after.rax = result as u64;
+            after.rax = abi::word(result);
             stopped.set_registers(&after)?;
         }
         self.after(&stopped, &mut flow, result)?;
@@ -445,14 +446,14 @@ impl<'a> Recorder<'a> {
     fn record(&mut self, stopped: &Stopped, flow: InCall, result: i64) -> Result<(), RecordingError> {
         let InCall { shape, call, gathered, extra } = flow;
         let memory = |fault| RecordingError::Memory { call: shape.name, fault };
-        let mut record = Record::new(Kind::Call, call.number as u16, result);
+        let mut record = Record::new(Kind::Call, call.record_number(), result);
         record.args = call.args[..usize::from(shape.nargs)].to_vec();
         let (bulk, check) = syscall::at_exit(&gathered, shape, &call.args, result, stopped).map_err(memory)?;
         record.check = check;
         record.segments = syscall::outputs(&gathered, shape, &call.args, result, stopped).map_err(memory)?;
         record.segments.extend(gathered.inputs);
         record.segments.extend(extra);
-        if !bulk.is_empty() && self.kernel.carries_data(call.args[0] as i32) {
+        if !bulk.is_empty() && self.kernel.carries_data(abi::int(call.args[0])) {
             record.segments.push(Segment { address: 0, role: SegmentRole::Sent, arg: 1, bytes: bulk });
         }
         self.append(&record, shape.name)

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use common::abi;
 use common::kernel::{
     DescriptionId, ModelListener, Netlink, Options, Shutdown, SocketOption, Tcp, TcpState, Udp, Unix, UnixState,
     address,
@@ -219,7 +220,7 @@ impl Revival<'_> {
         if let Some(groups) = socket.bound {
             // struct sockaddr_nl: family (2), padding (2), port (4; 0 lets the kernel choose), groups (4).
             let mut raw = [0; 12];
-            raw[..2].copy_from_slice(&(libc::AF_NETLINK as u16).to_le_bytes());
+            raw[..2].copy_from_slice(&abi::family(libc::AF_NETLINK));
             raw[8..].copy_from_slice(&groups.to_le_bytes());
             if let Err(error) = sys::bind(fd.as_fd(), &raw) {
                 self.lose(id, "a netlink socket", format!("could not be bound: {error}"));
@@ -246,7 +247,7 @@ fn bind_unix(fd: BorrowedFd<'_>, socket: &Unix, raw: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let family = (libc::AF_UNIX as u16).to_le_bytes();
+    let family = abi::family(libc::AF_UNIX);
     sys::bind(fd, &[&family[..], &path.0, b"\0"].concat())
 }
 

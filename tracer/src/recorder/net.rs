@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
+use common::abi;
 use common::kernel::address;
 use common::kernel::{Object, TcpState};
 use common::orders::Listener;
@@ -62,7 +63,7 @@ impl Recorder<'_> {
         regs: &Registers,
         flow: &mut InCall,
     ) -> Result<Before, RecordingError> {
-        let fd = flow.call.args[0] as i32;
+        let fd = abi::int(flow.call.args[0]);
         match flow.shape.number {
             nr::SENDMSG | nr::SENDMMSG if flow.gathered.sends_descriptors(stopped) => {
                 let what = format!("{} with descriptors (SCM_RIGHTS)", flow.shape.name);
@@ -111,7 +112,7 @@ impl Recorder<'_> {
         flow: &mut InCall,
         result: i64,
     ) -> Result<(), RecordingError> {
-        let fd = flow.call.args[0] as i32;
+        let fd = abi::int(flow.call.args[0]);
         match flow.shape.number {
             nr::BIND if result == 0 && flow.extra.is_empty() => self.own_name(stopped.pid(), fd, flow),
             nr::BIND if result == 0 => {}
@@ -123,7 +124,7 @@ impl Recorder<'_> {
             nr::LISTEN if result == 0 => self.after_listen(stopped, flow, fd),
             nr::CONNECT => self.own_name(stopped.pid(), fd, flow),
             nr::ACCEPT | nr::ACCEPT4 if result >= 0 && self.tcp_family(fd).is_some() => {
-                let (own, peer) = real_names(stopped.pid(), result as i32);
+                let (own, peer) = real_names(stopped.pid(), abi::int_result(result));
                 let asked = self.kernel.listener_of_fd(fd).map(|l| l.bound.asked);
                 let shown = match (asked, own) {
                     (Some(asked), Some(own)) if asked.ip().is_unspecified() => {
@@ -162,7 +163,7 @@ impl Recorder<'_> {
         }
         if let (Some(outside), Some(real), Some(known)) = (self.outside.as_deref_mut(), own, known) {
             let listener = Listener { id: known.bound.id, asked: known.bound.asked, real };
-            if let Err(errno) = outside.listen(listener, flow.call.args[1] as i32) {
+            if let Err(errno) = outside.listen(listener, abi::int(flow.call.args[1])) {
                 // The address was reserved at bind, so that this is the proxy's failure and not the server's.
                 crate::say!("the proxy cannot listen on {}: errno {errno}", listener.asked);
             }
@@ -194,9 +195,9 @@ impl Recorder<'_> {
         flow: &mut InCall,
     ) -> Result<Before, RecordingError> {
         let [to, from, at, count, ..] = flow.call.args;
-        let count = (count as usize).min(inject::SCRATCH_LEN);
-        let borrowed =
-            pidfd::borrow(stopped.pid(), from as i32).and_then(|f| Ok((f, pidfd::borrow(stopped.pid(), to as i32)?)));
+        let count = abi::size(count).min(inject::SCRATCH_LEN);
+        let borrowed = pidfd::borrow(stopped.pid(), abi::int(from))
+            .and_then(|f| Ok((f, pidfd::borrow(stopped.pid(), abi::int(to))?)));
         let file = match borrowed {
             Ok((file, _)) => file,
             Err(errno) => return Ok(Before::Answer(-(errno as i64))),
@@ -239,7 +240,7 @@ impl Recorder<'_> {
         flow.extra.push(Segment { address: 0, role: SegmentRole::Sent, arg: 1, bytes });
         let [_, from, at, ..] = flow.call.args;
         if at == 0 {
-            if let Ok(file) = pidfd::borrow(stopped.pid(), from as i32) {
+            if let Ok(file) = pidfd::borrow(stopped.pid(), abi::int(from)) {
                 // The offset belongs to the open file, which ftrun shares here.
                 let _ = nix::unistd::lseek(&file, result, nix::unistd::Whence::SeekCur);
             }
