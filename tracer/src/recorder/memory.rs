@@ -376,7 +376,10 @@ mod tests {
     fn areas_are_cut_where_something_else_is_mapped() {
         let mut areas = FileAreas::default();
         let file = FileId { device: 1, inode: 2 };
-        areas.insert(0x1000, FileArea { end: 0x9000, file: Some(file), offset: 0x10000, shared: false });
+        areas.insert(
+            0x1000,
+            FileArea { end: 0x9000, file: Some(file), offset: 0x10000, shared: false, copy: false, path: None },
+        );
         areas.remove(0x3000, 0x4000);
         assert!(areas.overlaps(0x2000, 0x3000) && areas.overlaps(0x4000, 0x5000));
         assert!(!areas.overlaps(0x3000, 0x4000));

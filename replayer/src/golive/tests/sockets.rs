@@ -32,7 +32,7 @@ fn a_listener_is_moved_and_takes_connections_at_once() {
     assert_eq!(moved.iter().map(|l| l.asked.to_string()).collect::<Vec<_>>(), ["0.0.0.0:80", "[::]:443"]);
     let clients: Vec<_> = moved.iter().map(|listener| TcpStream::connect(listener.real).unwrap()).collect();
     assert!(moved.iter().all(|listener| listener.real.ip() == LOOPBACK && listener.real.port() != 0));
-    let (table, report) = model.revive_at(&mut sockets, clock(SECOND)).unwrap();
+    let (table, report) = model.revive_at(&mut sockets, SECOND).unwrap();
     assert_eq!(report.losses, []);
     assert_eq!(report.listeners, moved);
     for (number, client) in [3, 4].into_iter().zip(&clients) {
@@ -51,7 +51,7 @@ fn a_socket_that_is_only_bound_does_not_listen() {
     let mut sockets = model.prepare();
     let real = sockets.listeners()[0].real;
     assert_eq!(TcpStream::connect(real).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
-    let (table, _) = model.revive_at(&mut sockets, clock(SECOND)).unwrap();
+    let (table, _) = model.revive_at(&mut sockets, SECOND).unwrap();
     nix::sys::socket::listen(&table.fd(3), nix::sys::socket::Backlog::new(5).unwrap()).unwrap();
     TcpStream::connect(real).unwrap();
 }
@@ -79,7 +79,7 @@ fn a_resumed_connection_is_what_the_server_made_of_it() {
     let (five, mut finished) = connected();
     sockets.insert(conn("127.0.0.1:5000"), four.into());
     sockets.insert(conn("127.0.0.1:5001"), five.into());
-    let (table, report) = model.revive_at(&mut sockets, clock(SECOND)).unwrap();
+    let (table, report) = model.revive_at(&mut sockets, SECOND).unwrap();
     assert_eq!((&report.losses[..], &report.gone[..]), (&[][..], &[][..]));
     assert!(getsockopt(&table.fd(4), sockopt::TcpNoDelay).unwrap());
     assert!(getsockopt(&table.fd(4), sockopt::KeepAlive).unwrap(), "from the listener");
