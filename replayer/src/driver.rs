@@ -98,6 +98,8 @@ pub struct Driver {
     returned: Option<(u64, i64)>,
     /// The call at whose return the process stands, and its result.
     last_call: Option<(u64, i64)>,
+    /// What an interrupted call has overwritten, in case it is made again.
+    overwritten: Vec<(u64, Vec<u8>)>,
     /// What restart_syscall resumes.
     restart: Option<(&'static Shape, Call)>,
     lsn: Lsn,
@@ -115,6 +117,7 @@ impl Driver {
             file_areas,
             returned: None,
             last_call: None,
+            overwritten: Vec::new(),
             restart: None,
             lsn,
             last: VecDeque::new(),
@@ -214,6 +217,9 @@ impl Driver {
         if let (Some(number), None) = (again, &deliver) {
             // The call was interrupted by something that no handler saw: it is made again, from its beginning.
             returned_from = None;
+            for (address, before) in &self.overwritten {
+                stopped.write(*address, before)?;
+            }
             registers.rip -= 2;
             let original = self.restart.filter(|_| number == u64::from(nr::RESTART_SYSCALL));
             registers.rax = original.map_or(number, |(shape, _)| shape.number.into());
@@ -342,7 +348,12 @@ impl Driver {
                 stopped
             }
         };
+        self.overwritten.clear();
+        let interrupted = signals::is_restart(record.result) || record.result == -i64::from(libc::EINTR);
         for segment in record.segments.iter().filter(|s| s.role == SegmentRole::Out) {
+            if interrupted && let Ok(before) = stopped.bytes(segment.address, segment.bytes.len()) {
+                self.overwritten.push((segment.address, before));
+            }
             // What a failed call left is often what was there: memory that cannot be written is not touched.
             let there = record.result < 0
                 && stopped.bytes(segment.address, segment.bytes.len()).is_ok_and(|b| b == segment.bytes);

@@ -29,7 +29,7 @@ impl Kernel {
         let internet = matches!(family, libc::AF_INET | libc::AF_INET6);
         let object = match (kind, protocol) {
             (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP | libc::IPPROTO_MPTCP) if internet => {
-                Object::Tcp(Tcp { family, protocol, state: TcpState::Fresh, options, shutdown })
+                Object::Tcp(Tcp { family, protocol, state: TcpState::Fresh, local: None, options, shutdown })
             }
             (libc::SOCK_DGRAM, _) if internet => {
                 Object::Udp(Udp { family, protocol, bound: None, connected: None, options, shutdown })
@@ -38,7 +38,9 @@ impl Kernel {
             _ if family == libc::AF_UNIX => {
                 Object::Unix(Unix { kind, bound: None, path: None, state: UnixState::Fresh, options, shutdown })
             }
-            _ if family == libc::AF_NETLINK => Object::Netlink(Netlink { kind, protocol, bound: None, options }),
+            _ if family == libc::AF_NETLINK => {
+                Object::Netlink(Netlink { kind, protocol, bound: None, awaits: false, options })
+            }
             _ => {
                 let what = format!("a socket of family {family}, type {kind}, protocol {protocol}");
                 return Err(call.unsupported(what));
@@ -130,7 +132,8 @@ impl Kernel {
                 accepted = Some(conn);
                 let Tcp { family, protocol, options, .. } = socket.clone();
                 let state = TcpState::Accepted(conn);
-                Object::Tcp(Tcp { family, protocol, state, options, shutdown: Shutdown::default() })
+                let local = call.role(SegmentRole::Local).and_then(address::internet);
+                Object::Tcp(Tcp { family, protocol, state, local, options, shutdown: Shutdown::default() })
             }
             Object::Unix(socket) if matches!(socket.state, UnixState::Listening { .. }) => {
                 let state = UnixState::Accepted;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::abi;
 use common::kernel::{Description, DescriptionId, File, Inherited, Locks, Object, Offset, PathBytes, RangeLock};
@@ -48,13 +48,25 @@ impl Revival<'_> {
         path: &PathBytes,
         flags: i32,
     ) -> Result<OwnedFd, GoLiveError> {
-        match sys::open(path.as_path(), opening(flags)) {
+        match sys::open(&self.here(path)?, opening(flags)) {
             Ok(fd) => Ok(fd),
             Err(error) => {
                 self.lose(id, path.to_string(), format!("cannot be opened ({error}): it gives EBADF from now on"));
                 lost()
             }
         }
+    }
+
+    /// Files that the kernel makes up about the server itself are about another process now.
+    fn here(&mut self, path: &PathBytes) -> Result<PathBuf, GoLiveError> {
+        let about_itself = format!("/proc/{}", self.kernel.identity().pid);
+        Ok(match path.as_path().strip_prefix(about_itself) {
+            Err(_) => path.as_path().to_owned(),
+            Ok(rest) => {
+                let real = self.server.run("getpid", libc::SYS_getpid, [0; 6])?;
+                Path::new("/proc").join(real.to_string()).join(rest)
+            }
+        })
     }
 
     pub(super) fn reopen(

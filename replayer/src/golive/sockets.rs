@@ -215,6 +215,10 @@ impl Revival<'_> {
     }
 
     pub(super) fn netlink(&mut self, id: DescriptionId, socket: &Netlink) -> Result<OwnedFd, GoLiveError> {
+        if socket.awaits {
+            self.lose(id, "a netlink socket", "waits for an answer that is lost: it gives EBADF from now on");
+            return super::files::lost();
+        }
         let fd = sys::socket(libc::AF_NETLINK, socket.kind, socket.protocol).map_err(made("a netlink socket"))?;
         self.options(id, fd.as_fd(), &socket.options, "a netlink socket");
         if let Some(groups) = socket.bound {

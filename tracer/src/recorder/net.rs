@@ -177,10 +177,12 @@ impl Recorder<'_> {
         }
         let Some(Object::Tcp(tcp)) = self.kernel.object(fd) else { return Ok(()) };
         let shown = match (&tcp.state, flow.shape.number) {
-            (TcpState::Bound(bound) | TcpState::Listening { bound, .. }, nr::GETSOCKNAME) => bound.asked,
-            (TcpState::Accepted(conn), nr::GETPEERNAME) => conn.peer,
-            _ => return Ok(()),
+            (TcpState::Bound(bound) | TcpState::Listening { bound, .. }, nr::GETSOCKNAME) => Some(bound.asked),
+            (TcpState::Accepted(conn), nr::GETPEERNAME) => Some(conn.peer),
+            (TcpState::Accepted(_), nr::GETSOCKNAME) => tcp.local,
+            _ => None,
         };
+        let Some(shown) = shown else { return Ok(()) };
         let raw = address::encode(in_family_of(shown, tcp.family));
         let capacity = stopped.bytes(flow.call.args[2], 4).map_err(Self::fault(flow.shape))?;
         let capacity = u32::from_le_bytes(capacity.try_into().unwrap_or_default()) as usize;
