@@ -94,8 +94,7 @@ fn random() -> u64 {
 }
 
 fn monotonic_ns() -> u64 {
-    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
+    tracer::clock::now_ns(libc::CLOCK_MONOTONIC)
 }
 
 /// No server runs yet: a signal is for ftrun.
@@ -129,7 +128,7 @@ fn catch_signals(embedded: bool) -> Result<()> {
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         while let Ok(Some(info)) = signals.read_signal() {
             let from_process = info.ssi_code <= 0;
-            let Ok(signal) = Signal::try_from(info.ssi_signo as i32) else { continue };
+            let Ok(signal) = Signal::try_from(info.ssi_signo.cast_signed()) else { continue };
             match SERVER.load(Ordering::SeqCst) {
                 NOT_YET if embedded => say!("{signal} is ignored: this process ends with its service"),
                 NOT_YET => ending::now(Exit::Server(signal as i32), format_args!("ended by {signal}")),
@@ -193,4 +192,9 @@ fn clock_to_go_on(primary: Option<u64>, seen: u64) -> u64 {
     let own = monotonic_ns();
     let estimate = primary.filter(|primary| primary.abs_diff(own) > SAME).unwrap_or(own);
     estimate.max(seen)
+}
+
+/// A set that another thread fills, for the status.
+fn listed(set: &std::sync::Mutex<std::collections::BTreeSet<String>>) -> Vec<String> {
+    set.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().cloned().collect()
 }

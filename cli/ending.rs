@@ -88,14 +88,14 @@ pub fn now(exit: Exit, why: impl Display) -> ! {
     claim();
     say!("{why}");
     clear(exit);
-    std::process::exit(exit.leave_now())
+    std::process::exit(exit.leave_now().into())
 }
 
 /// Ends the main thread, and with it this process.
 pub fn in_order(exit: Exit) -> ExitCode {
     claim();
     clear(exit);
-    ExitCode::from(exit.leave_now() as u8)
+    ExitCode::from(exit.leave_now())
 }
 
 /// Kills and reaps the children, removes the files.

@@ -40,6 +40,11 @@ pub enum Exit {
 
 impl Exit {
     /// The number.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an exit status has 8 bits, a signal 7"
+    )]
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,
@@ -57,13 +62,13 @@ impl Exit {
     }
 
     /// Raises a fatal signal of the server again, in this process; else gives the number to end with.
-    pub fn leave_now(self) -> i32 {
+    pub fn leave_now(self) -> u8 {
         if let Self::Server(status) = self
             && libc::WIFSIGNALED(status)
         {
             raise(libc::WTERMSIG(status));
         }
-        self.code().into()
+        self.code()
     }
 
     /// The exit status for an error.

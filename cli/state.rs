@@ -121,7 +121,7 @@ impl StateDir {
 
     /// Answers everyone who asks with what `status` says.
     pub fn serve(&self, name: &str, status: impl Fn() -> Value + Send + 'static) -> Result<()> {
-        let file = Self::socket_name(name, std::process::id() as i32);
+        let file = Self::socket_name(name, std::process::id().cast_signed());
         let (path, unready) = (self.join(&file), format!("{file}.new"));
         // A process of the same id was killed here.
         let _ = fs::remove_file(self.join(&unready));

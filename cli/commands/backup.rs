@@ -3,10 +3,11 @@
 mod greeting;
 mod work;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -41,6 +42,8 @@ struct Shared {
     retained: Retained,
     epoch: AtomicU64,
     solo: AtomicBool,
+    /// Sockets whose output is not held back, once this replica acts.
+    unprotected: Mutex<BTreeSet<String>>,
     ending: AtomicBool,
     server: AtomicI32,
 }
@@ -230,5 +233,6 @@ fn status(shared: &Shared, intake: &Intake) -> serde_json::Value {
         "role": role, "ftrun_pid": std::process::id(), "server_pid": shared.server.load(Ordering::SeqCst),
         "epoch": shared.epoch.load(Ordering::SeqCst),
         "lsn": received.0, "acked_lsn": received.0, "replayed_lsn": replayed.0, "lag_ms": lag,
+        "unprotected": super::listed(&shared.unprotected),
     })
 }

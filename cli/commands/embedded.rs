@@ -94,7 +94,7 @@ impl Embedded {
                 }
                 std::thread::sleep(Duration::from_millis(2));
             }
-            ending::has_ended(pid as i32);
+            ending::has_ended(pid.cast_signed());
         }
     }
 }

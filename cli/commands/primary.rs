@@ -1,9 +1,10 @@
 //! The primary: runs and records the server, keeps a backup in step.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -39,6 +40,8 @@ struct Shared {
     solo: AtomicBool,
     /// The channel to the backup has failed.
     lost: AtomicBool,
+    /// Sockets whose output is not held back.
+    unprotected: Mutex<BTreeSet<String>>,
     /// The server has ended: what ends now does so in order.
     ending: Arc<AtomicBool>,
 }
@@ -229,7 +232,7 @@ fn pair_and_run(
     state.serve("primary", move || status(&sharing, pid))?;
 
     let advertise = args.advertise.unwrap_or_else(|| control.local_ip());
-    let mut aside = Aside { control: &control, advertise };
+    let mut aside = Aside { control: &control, advertise, unprotected: &shared.unprotected };
     let mut producer = Producer(&shared.pipeline);
     let mut recorder = Recorder::new(kernel, &mut producer, Some(&mut aside), sites);
     recorder.follow_epoch(&shared.epoch);
@@ -278,5 +281,6 @@ fn status(shared: &Shared, pid: i32) -> serde_json::Value {
         "role": if solo { "solo" } else { "primary" },
         "ftrun_pid": std::process::id(), "server_pid": pid, "epoch": shared.epoch.load(Ordering::SeqCst),
         "lsn": lsn.0, "acked_lsn": acked, "replayed_lsn": replayed, "lag_ms": if solo { 0 } else { lag },
+        "unprotected": super::listed(&shared.unprotected),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::Ipv4Addr;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -54,6 +55,7 @@ fn live(driver: Driver) -> Result<Exit> {
         epoch,
         replica: ReplicaId(0),
         advertise: Ipv4Addr::LOCALHOST.into(),
+        unprotected: &Mutex::default(),
         primary_clock: None,
     };
     let ended = survivor.serve(point, &AtomicU64::new(epoch.0), || Ok(()))?;

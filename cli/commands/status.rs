@@ -66,6 +66,9 @@ fn as_text(status: &Value) -> Result<String> {
             replica["replayed_lsn"],
             replica["lag_ms"],
         )?;
+        for socket in replica["unprotected"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            writeln!(text, "         without the output rule: {socket}")?;
+        }
     }
     Ok(text)
 }

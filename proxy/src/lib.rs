@@ -11,13 +11,6 @@
 //!
 //! Messages are those of [`common::orders`]; `docs/protocol.md` tells the order of events.
 #![forbid(unsafe_code)]
-#![warn(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    clippy::cast_lossless
-)]
 
 pub mod byte_queue;
 pub mod config;

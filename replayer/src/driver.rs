@@ -8,6 +8,7 @@ mod execute;
 
 use std::collections::VecDeque;
 
+use common::abi;
 use common::ids::{ConnId, Lsn};
 use common::kernel::{Kernel, Object};
 use common::record::{Kind, Record, Segment, SegmentRole};
@@ -97,6 +98,8 @@ pub struct Driver {
     returned: Option<(u64, i64)>,
     /// The call at whose return the process stands, and its result.
     last_call: Option<(u64, i64)>,
+    /// What an interrupted call has overwritten, in case it is made again.
+    overwritten: Vec<(u64, Vec<u8>)>,
     /// What restart_syscall resumes.
     restart: Option<(&'static Shape, Call)>,
     lsn: Lsn,
@@ -114,6 +117,7 @@ impl Driver {
             file_areas,
             returned: None,
             last_call: None,
+            overwritten: Vec::new(),
             restart: None,
             lsn,
             last: VecDeque::new(),
@@ -213,6 +217,9 @@ impl Driver {
         if let (Some(number), None) = (again, &deliver) {
             // The call was interrupted by something that no handler saw: it is made again, from its beginning.
             returned_from = None;
+            for (address, before) in &self.overwritten {
+                stopped.write(*address, before)?;
+            }
             registers.rip -= 2;
             let original = self.restart.filter(|_| number == u64::from(nr::RESTART_SYSCALL));
             registers.rax = original.map_or(number, |(shape, _)| shape.number.into());
@@ -288,7 +295,7 @@ impl Driver {
         };
         let regs = stopped.registers()?;
         let mut call = call_of(&regs);
-        let found = Record { number: call.number as u16, ..Record::new(Kind::Call, 0, 0) };
+        let found = Record { number: call.record_number(), ..Record::new(Kind::Call, 0, 0) };
         if call.number != u64::from(record.number) || call.args[..record.args.len()] != record.args[..] {
             let mut found = found;
             found.args = call.args[..record.args.len()].to_vec();
@@ -341,7 +348,12 @@ impl Driver {
                 stopped
             }
         };
+        self.overwritten.clear();
+        let interrupted = signals::is_restart(record.result) || record.result == -i64::from(libc::EINTR);
         for segment in record.segments.iter().filter(|s| s.role == SegmentRole::Out) {
+            if interrupted && let Ok(before) = stopped.bytes(segment.address, segment.bytes.len()) {
+                self.overwritten.push((segment.address, before));
+            }
             // What a failed call left is often what was there: memory that cannot be written is not touched.
             let there = record.result < 0
                 && stopped.bytes(segment.address, segment.bytes.len()).is_ok_and(|b| b == segment.bytes);
@@ -378,7 +390,7 @@ impl Driver {
         if sent.is_empty() {
             return;
         }
-        let fd = call.args[0] as i32;
+        let fd = abi::int(call.args[0]);
         if let Some(conn) = self.kernel.conn_of_fd(fd) {
             outputs.produced(conn, sent);
         } else if let Some(Object::Inherited(inherited)) = self.kernel.object(fd) {
@@ -414,7 +426,7 @@ impl Driver {
     }
 
     fn end(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
-        let status = record.result as i32;
+        let status = abi::int_result(record.result);
         // The signal took it in the midst of its own code, wherever that was, or is the one that is being delivered.
         if libc::WIFSIGNALED(status) && matches!(self.at, At::Ready(_, 0) | At::Delivering(..)) {
             if let At::Ready(stopped, _) | At::Delivering(stopped, _) = self.take() {
@@ -450,7 +462,7 @@ impl Driver {
         let found = match regs {
             Some(regs) if name == "a system call" => {
                 let call = call_of(&regs);
-                let mut record = Record::new(Kind::Call, call.number as u16, 0);
+                let mut record = Record::new(Kind::Call, call.record_number(), 0);
                 record.args = call.args.to_vec();
                 format!("the call {}", describe(&record))
             }

@@ -198,13 +198,16 @@ impl Intake {
     #[must_use]
     pub fn progress(&self) -> (Lsn, Lsn, u64) {
         let state = self.lock();
-        let lag = state.queue.front().map_or(0, |item| item.arrived.elapsed().as_millis() as u64);
+        let lag =
+            state.queue.front().map_or(0, |item| u64::try_from(item.arrived.elapsed().as_millis()).unwrap_or(u64::MAX));
         (state.received, state.replayed, lag)
     }
 
     /// The primary's CLOCK_MONOTONIC now, as far as its last frame tells, in nanoseconds.
     #[must_use]
     pub fn primary_clock(&self) -> Option<u64> {
-        self.lock().clock.map(|(time, arrived)| time + arrived.elapsed().as_nanos() as u64)
+        self.lock()
+            .clock
+            .map(|(time, arrived)| time.saturating_add(u64::try_from(arrived.elapsed().as_nanos()).unwrap_or(u64::MAX)))
     }
 }

@@ -213,5 +213,7 @@ fn greet(mut stream: TcpStream, epoch: Epoch, awaited: &BTreeMap<ConnId, Awaited
     stream.write_all(&awaited.get(&header.conn)?.rest).ok()?;
     stream.set_read_timeout(None).ok()?;
     stream.set_write_timeout(None).ok()?;
+    // The server has set its own options, or has not.
+    stream.set_nodelay(false).ok()?;
     Some((header.conn, stream))
 }

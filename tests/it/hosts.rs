@@ -22,7 +22,8 @@ use host::{Host, Unavailable};
 
 /// A stall may take the time after which a replica is taken for dead, and this more.
 const AFTER_DETECTION: Duration = Duration::from_secs(4);
-const TIMEOUT: Duration = Duration::from_millis(1000);
+const TIMEOUT_MS: u64 = 1000;
+const TIMEOUT: Duration = Duration::from_millis(TIMEOUT_MS);
 
 const CONTROL: u16 = 7001;
 const LOG: u16 = 7002;
@@ -49,7 +50,7 @@ impl Hosts {
         backup.link(&proxy, "to-proxy", "to-backup", BACKUP_PROXY)?;
         primary.link(&backup, "to-backup", "to-primary", PRIMARY_BACKUP)?;
         let dir = TempDir::new()?;
-        let settings = Settings { timeout: TIMEOUT.as_millis() as u64, ..Settings::new(dir.path()) };
+        let settings = Settings { timeout: TIMEOUT_MS, ..Settings::new(dir.path()) };
         let at = |host: &Host, start: Box<dyn FnOnce(Settings) -> Result<Program> + Send>| {
             let settings = settings.clone();
             host.run(move || start(settings))?

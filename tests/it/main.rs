@@ -13,3 +13,4 @@ mod rules;
 mod servers;
 mod signals;
 mod support;
+mod unprotected;

@@ -96,7 +96,7 @@ fn identical(recorded: &Ended, replayed: &Ended) {
 
 /// Lets a random time pass that is too short to sleep.
 fn pause(random: &mut Rng) {
-    let end = Instant::now() + Duration::from_nanos(random.below(PAUSE.as_nanos() as u64));
+    let end = Instant::now() + Duration::from_nanos(random.below(PAUSE.subsec_nanos().into()));
     while Instant::now() < end {
         std::hint::spin_loop();
     }

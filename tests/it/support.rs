@@ -113,7 +113,13 @@ pub(crate) fn installed(program: &str) -> Result<PathBuf> {
         .with_context(|| format!("{program} is not installed: tests/run installs it"))
 }
 
-/// The directory of the programs that the tests run as servers.
+/// The distribution's Python: a version switcher's `python3` on the PATH is a script that execs.
+pub(crate) fn python() -> Result<PathBuf> {
+    let system = Path::new("/usr/bin/python3");
+    if system.is_file() { Ok(system.to_owned()) } else { installed("python3") }
+}
+
+/// Where the servers are that the tests bring along.
 pub(crate) fn server_scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers")
 }

@@ -3,6 +3,7 @@
 //! Orders go out under one lock, in the order in which they are given. Answers to Bind, Listen and Takeover are awaited by the
 //! one who asked; everything else that the proxy says goes to a listener of the caller.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
@@ -204,6 +205,8 @@ pub struct Aside<'a> {
     pub control: &'a ProxyControl,
     /// This machine as the proxy reaches it.
     pub advertise: IpAddr,
+    /// The sockets whose output is not held back, for the status.
+    pub unprotected: &'a Mutex<BTreeSet<String>>,
 }
 
 impl Outside for Aside<'_> {
@@ -229,6 +232,10 @@ impl Outside for Aside<'_> {
                 Err(libc::EADDRNOTAVAIL)
             }
         }
+    }
+
+    fn unprotected(&mut self, sockets: &BTreeSet<String>) {
+        self.unprotected.lock().unwrap_or_else(PoisonError::into_inner).clone_from(sockets);
     }
 
     fn unlisten(&mut self, id: ListenerId) {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use common::abi;
 use common::record::{Instruction, Kind, Record, Segment, SegmentRole};
 use common::syscall::Memory;
 use iced_x86::{Code, Decoder, DecoderOptions};
@@ -109,7 +110,7 @@ pub fn answer(trapped: Trapped, regs: &Registers, tsc_offset: u64, seen: u64) ->
             [low, regs.rbx, aux.into(), high]
         }
         Instruction::Cpuid => {
-            let (leaf, subleaf) = (regs.rax as u32, regs.rcx as u32);
+            let (leaf, subleaf) = (abi::uint(regs.rax), abi::uint(regs.rcx));
             without_hidden(leaf, subleaf, cpu::cpuid(leaf, subleaf)).map(u64::from)
         }
     };
@@ -169,9 +170,9 @@ pub fn patch(stopped: &Stopped, start: u64, len: u64) -> Result<Record, TraceeEr
     let mut record = Record::new(Kind::Patch, 0, 0);
     let mut code = Vec::new();
     let end = start + len.next_multiple_of(PAGE);
-    for page in (start..end).step_by(PAGE as usize) {
+    for page in (start..end).step_by(abi::size(PAGE)) {
         // Pages beyond the end of the file cannot be read: no code there.
-        let Ok(bytes) = stopped.bytes(page, PAGE as usize) else { break };
+        let Ok(bytes) = stopped.bytes(page, abi::size(PAGE)) else { break };
         code.extend(bytes);
     }
     for site in cpuid_sites(&code, start) {

@@ -92,8 +92,9 @@ fn filter() -> Result<seccompiler::BpfProgram, LaunchError> {
 /// When it cannot be found, executed or traced.
 pub fn launch(command: &Command) -> Result<Stopped, LaunchError> {
     let name = command.argv.first().ok_or_else(|| LaunchError::Prepare("no program is named".into()))?;
-    let path = find_program(name)?;
-    let argv = command.argv.iter().map(|a| c_string(a.as_bytes())).collect::<Result<_, _>>()?;
+    let found = find_program(name)?;
+    let (path, argv) = program::through_env(&found, &command.argv)?.unwrap_or((found, command.argv.clone()));
+    let argv = argv.iter().map(|a| c_string(a.as_bytes())).collect::<Result<_, _>>()?;
     let envp = command
         .env
         .iter()
@@ -151,18 +152,18 @@ pub fn blank(cpu: Option<usize>) -> Result<Stopped, LaunchError> {
 
 /// The smallest ELF program with ftrun's page as its one segment.
 fn blank_program() -> Vec<u8> {
-    const EHDR: u64 = 64;
-    const PHDR: u64 = 56;
+    const EHDR: u16 = 64;
+    const PHDR: u16 = 56;
     let mut elf = Vec::new();
     elf.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
     elf.extend(2u16.to_le_bytes()); // ET_EXEC
     elf.extend(62u16.to_le_bytes()); // EM_X86_64
     elf.extend(1u32.to_le_bytes());
     elf.extend(inject::PAGE.to_le_bytes()); // entry
-    elf.extend(EHDR.to_le_bytes()); // program headers
+    elf.extend(u64::from(EHDR).to_le_bytes()); // program headers
     elf.extend(0u64.to_le_bytes()); // section headers
     elf.extend(0u32.to_le_bytes());
-    for half in [EHDR as u16, PHDR as u16, 1, 64, 0, 0] {
+    for half in [EHDR, PHDR, 1, 64, 0, 0] {
         elf.extend(half.to_le_bytes());
     }
     elf.extend(1u32.to_le_bytes()); // PT_LOAD

@@ -3,6 +3,7 @@
 //! All unsafe code of this crate is in [`sys`].
 
 pub mod capture;
+pub mod clock;
 pub mod control;
 pub mod cpu;
 pub mod inject;

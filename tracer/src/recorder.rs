@@ -15,6 +15,7 @@ mod vsyscall;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::abi;
 use common::kernel::{Kernel, ModelError};
 use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
@@ -104,6 +105,8 @@ pub struct Recorder<'a> {
     /// Set between the return of a call and the delivery of a signal that is known to be pending there.
     at_exit: Option<signal::AtExit>,
     refused: BTreeSet<String>,
+    /// Sockets whose output is not held back, as last told.
+    unprotected: BTreeSet<String>,
     clock_offset: i64,
     /// Nanoseconds to add to single clocks, so that they do not go back behind what the server has seen.
     clock_offsets: BTreeMap<i32, i64>,
@@ -158,6 +161,7 @@ impl<'a> Recorder<'a> {
             restart: None,
             at_exit: None,
             refused: BTreeSet::new(),
+            unprotected: BTreeSet::new(),
             clock_offset: 0,
             clock_offsets: BTreeMap::new(),
             adopted: false,
@@ -216,6 +220,10 @@ impl<'a> Recorder<'a> {
     /// When it cannot be recorded further. The process is then still there or already gone; the caller ends it.
     pub fn run(mut self, stopped: Stopped, signal: i32) -> Result<Ending, RecordingError> {
         let pid = stopped.pid();
+        if let Some(outside) = self.outside.as_deref_mut() {
+            self.unprotected = self.kernel.unprotected();
+            outside.unprotected(&self.unprotected);
+        }
         let mut next = Next::Go(stopped, signal);
         loop {
             let event = match next {
@@ -250,6 +258,13 @@ impl<'a> Recorder<'a> {
         let ended = self.kernel.take_unlistened();
         if let Some(outside) = self.outside.as_deref_mut() {
             ended.into_iter().for_each(|id| outside.unlisten(id));
+            if net::changes_sockets(record, !self.unprotected.is_empty()) {
+                let unprotected = self.kernel.unprotected();
+                if unprotected != self.unprotected {
+                    outside.unprotected(&unprotected);
+                    self.unprotected = unprotected;
+                }
+            }
         }
         self.sink.append(record)?;
         Ok(())
@@ -331,19 +346,19 @@ impl<'a> Recorder<'a> {
             Ran::Dead(status) => return Ok(Next::Dead(status)),
         };
         let mut after = stopped.registers()?;
-        let mut result = after.rax as i64;
+        let mut result = after.rax.cast_signed();
         if changed.is_some() {
             [after.rdi, after.rsi, after.rdx, after.r10, after.r8, after.r9] =
                 [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
             after.orig_rax = regs.orig_rax;
             result = self.after_changed(&stopped, &mut flow, result)?;
-            after.rax = result as u64;
+            after.rax = abi::word(result);
             stopped.set_registers(&after)?;
         }
         let shown = self.shown_id(stopped.pid(), &flow, result);
         if shown != result {
             result = shown;
-            after.rax = result as u64;
+            after.rax = abi::word(result);
             stopped.set_registers(&after)?;
         }
         self.after(&stopped, &mut flow, result)?;
@@ -384,6 +399,9 @@ impl<'a> Recorder<'a> {
         let result = -i64::from(errno);
         stopped.skip_call(result)?;
         let number = u16::try_from(call.number).unwrap_or(u16::MAX);
+        if number == nr::EXECVE {
+            self.advise_on_exec(&stopped, call);
+        }
         let mut record = Record::new(Kind::Call, number, result);
         record.args = call.args.to_vec();
         self.append(&record, "a refused call")?;
@@ -428,14 +446,14 @@ impl<'a> Recorder<'a> {
     fn record(&mut self, stopped: &Stopped, flow: InCall, result: i64) -> Result<(), RecordingError> {
         let InCall { shape, call, gathered, extra } = flow;
         let memory = |fault| RecordingError::Memory { call: shape.name, fault };
-        let mut record = Record::new(Kind::Call, call.number as u16, result);
+        let mut record = Record::new(Kind::Call, call.record_number(), result);
         record.args = call.args[..usize::from(shape.nargs)].to_vec();
         let (bulk, check) = syscall::at_exit(&gathered, shape, &call.args, result, stopped).map_err(memory)?;
         record.check = check;
         record.segments = syscall::outputs(&gathered, shape, &call.args, result, stopped).map_err(memory)?;
         record.segments.extend(gathered.inputs);
         record.segments.extend(extra);
-        if !bulk.is_empty() && self.kernel.carries_data(call.args[0] as i32) {
+        if !bulk.is_empty() && self.kernel.carries_data(abi::int(call.args[0])) {
             record.segments.push(Segment { address: 0, role: SegmentRole::Sent, arg: 1, bytes: bulk });
         }
         self.append(&record, shape.name)

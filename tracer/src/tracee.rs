@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use common::abi;
 use common::syscall::{Fault, Memory};
 use nix::errno::Errno;
 use thiserror::Error;
@@ -117,6 +118,14 @@ pub struct Call {
     pub number: u64,
     /// All six argument registers.
     pub args: [u64; 6],
+}
+
+impl Call {
+    /// Its number as a record holds it. One that does not fit is no call: it becomes `u16::MAX`, which is none either.
+    #[must_use]
+    pub fn record_number(&self) -> u16 {
+        u16::try_from(self.number).unwrap_or(u16::MAX)
+    }
 }
 
 /// Reads number and arguments from the registers at a seccomp stop.
@@ -353,7 +362,7 @@ impl Stopped {
     pub fn skip_call(&self, result: i64) -> Result<(), TraceeError> {
         let mut regs = self.registers()?;
         regs.orig_rax = u64::MAX;
-        regs.rax = result as u64;
+        regs.rax = abi::word(result);
         self.set_registers(&regs)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 
 use anyhow::{Context, Result, bail};
+use common::abi;
 use common::ids::{ConnId, Epoch, ReplicaId};
 use common::orders::ToProxy;
 use common::pair::message::ToPrimary;
@@ -65,7 +66,7 @@ impl Work {
             }
             self.intake.replayed(driver.lsn());
             if item.record.kind == Kind::End {
-                return self.server_ended(&driver, item.record.result as i32);
+                return self.server_ended(&driver, abi::int_result(item.record.result));
             }
             applied += 1;
             if applied.is_multiple_of(SWEEP) {
@@ -122,6 +123,7 @@ impl Work {
             epoch,
             replica: self.replica,
             advertise: self.advertise,
+            unprotected: &self.shared.unprotected,
             primary_clock: self.intake.primary_clock(),
         };
         let ended = survivor.serve(point, &self.shared.epoch, || {

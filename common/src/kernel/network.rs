@@ -38,7 +38,9 @@ impl Kernel {
             _ if family == libc::AF_UNIX => {
                 Object::Unix(Unix { kind, bound: None, path: None, state: UnixState::Fresh, options, shutdown })
             }
-            _ if family == libc::AF_NETLINK => Object::Netlink(Netlink { kind, protocol, bound: None, options }),
+            _ if family == libc::AF_NETLINK => {
+                Object::Netlink(Netlink { kind, protocol, bound: None, awaits: false, options })
+            }
             _ => {
                 let what = format!("a socket of family {family}, type {kind}, protocol {protocol}");
                 return Err(call.unsupported(what));

@@ -113,7 +113,7 @@ pub struct Tcp {
     pub protocol: i32,
     /// Where it stands.
     pub state: TcpState,
-    /// Own address as the server is shown it, when accepted.
+    /// The own address of an accepted socket, as the server is to see it.
     pub local: Option<SocketAddr>,
     /// Options; an accepted socket begins with its listener's.
     pub options: Options,
@@ -245,6 +245,27 @@ pub struct Netlink {
     pub protocol: i32,
     /// Multicast groups of the address that it is bound to; `None` when it is not bound.
     pub bound: Option<u32>,
+    /// Whether an answer to a request is still to be received.
+    pub awaits: bool,
     /// Options.
     pub options: Options,
+}
+
+impl Netlink {
+    /// Follows what one receive brought (netlink(7)): an answer of several parts ends with NLMSG_DONE, any other with its one
+    /// message.
+    pub(super) fn received(&mut self, bytes: &[u8]) {
+        const HEADER_LEN: usize = 16;
+        const MULTI: u16 = libc::NLM_F_MULTI as u16;
+        let mut rest = bytes;
+        while rest.len() >= HEADER_LEN {
+            let half = |at: usize| u16::from_le_bytes([rest[at], rest[at + 1]]);
+            let (kind, flags) = (half(4), half(6));
+            if flags & MULTI == 0 || kind == libc::NLMSG_DONE as u16 {
+                self.awaits = false;
+            }
+            let len = u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
+            rest = rest.get(len.max(HEADER_LEN).next_multiple_of(4)..).unwrap_or(&[]);
+        }
+    }
 }

@@ -71,6 +71,12 @@ impl Kernel {
             }
             Object::EventFd(counter) => counter.read(),
             Object::TimerFd(timer) => timer.read(call),
+            Object::Netlink(socket) => {
+                // What the data is followed by are name, control data and header of the message.
+                let written = call.output(1);
+                let data = usize::try_from(total).unwrap_or(usize::MAX).min(written.len());
+                socket.received(&written[..data]);
+            }
             Object::Inotify(inotify) => inotify.read(&call.output(1)),
             Object::SignalFd { .. } => {
                 signals_read(&call.output(1)).for_each(|(signal, code)| self.took(signal, Some(code)));
@@ -121,6 +127,7 @@ impl Kernel {
                 }
             }
             Object::EventFd(counter) => counter.write(call)?,
+            Object::Netlink(socket) => socket.awaits = true,
             _ => {}
         }
         Ok(())

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use common::abi;
 use common::kernel::{Description, DescriptionId, File, Inherited, Locks, Object, Offset, PathBytes, RangeLock};
 
 use super::{GoLiveError, Revival, made, sys};
@@ -47,13 +48,25 @@ impl Revival<'_> {
         path: &PathBytes,
         flags: i32,
     ) -> Result<OwnedFd, GoLiveError> {
-        match sys::open(path.as_path(), opening(flags)) {
+        match sys::open(&self.here(path)?, opening(flags)) {
             Ok(fd) => Ok(fd),
             Err(error) => {
                 self.lose(id, path.to_string(), format!("cannot be opened ({error}): it gives EBADF from now on"));
                 lost()
             }
         }
+    }
+
+    /// Files that the kernel makes up about the server itself are about another process now.
+    fn here(&mut self, path: &PathBytes) -> Result<PathBuf, GoLiveError> {
+        let about_itself = format!("/proc/{}", self.kernel.identity().pid);
+        Ok(match path.as_path().strip_prefix(about_itself) {
+            Err(_) => path.as_path().to_owned(),
+            Ok(rest) => {
+                let real = self.server.run("getpid", libc::SYS_getpid, [0; 6])?;
+                Path::new("/proc").join(real.to_string()).join(rest)
+            }
+        })
     }
 
     pub(super) fn reopen(
@@ -105,7 +118,7 @@ impl Revival<'_> {
             };
             for lock in description.locks.ranges.iter().filter(|lock| !lock.description) {
                 let address = self.server.bytes(&flock_bytes(lock))?;
-                let args = [number as u64, libc::F_SETLK as u64, address, 0, 0, 0];
+                let args = [abi::word(number), libc::F_SETLK as u64, address, 0, 0, 0];
                 if let Err(error) = self.server.try_run(libc::SYS_fcntl, args)? {
                     let what = match &description.object {
                         Object::File(file) => format!("a lock on {}", file.path),
@@ -125,10 +138,12 @@ fn extent(lock: &RangeLock) -> (i64, i64) {
     (start, len)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "struct flock keeps these small numbers in 16 bits")]
 fn kind(lock: &RangeLock) -> i16 {
     (if lock.exclusive { libc::F_WRLCK } else { libc::F_RDLCK }) as i16
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "struct flock keeps these small numbers in 16 bits")]
 fn flock(lock: &RangeLock) -> libc::flock {
     let (l_start, l_len) = extent(lock);
     libc::flock { l_type: kind(lock), l_whence: libc::SEEK_SET as i16, l_start, l_len, l_pid: 0 }

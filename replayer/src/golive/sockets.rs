@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use common::abi;
 use common::kernel::{
     DescriptionId, ModelListener, Netlink, Options, Shutdown, SocketOption, Tcp, TcpState, Udp, Unix, UnixState,
     address,
@@ -212,12 +213,16 @@ impl Revival<'_> {
     }
 
     pub(super) fn netlink(&mut self, id: DescriptionId, socket: &Netlink) -> Result<OwnedFd, GoLiveError> {
+        if socket.awaits {
+            self.lose(id, "a netlink socket", "waits for an answer that is lost: it gives EBADF from now on");
+            return super::files::lost();
+        }
         let fd = sys::socket(libc::AF_NETLINK, socket.kind, socket.protocol).map_err(made("a netlink socket"))?;
         self.options(id, fd.as_fd(), &socket.options, "a netlink socket");
         if let Some(groups) = socket.bound {
             // struct sockaddr_nl: family (2), padding (2), port (4; 0 lets the kernel choose), groups (4).
             let mut raw = [0; 12];
-            raw[..2].copy_from_slice(&(libc::AF_NETLINK as u16).to_le_bytes());
+            raw[..2].copy_from_slice(&abi::family(libc::AF_NETLINK));
             raw[8..].copy_from_slice(&groups.to_le_bytes());
             if let Err(error) = sys::bind(fd.as_fd(), &raw) {
                 self.lose(id, "a netlink socket", format!("could not be bound: {error}"));
@@ -244,7 +249,7 @@ fn bind_unix(fd: BorrowedFd<'_>, socket: &Unix, raw: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let family = (libc::AF_UNIX as u16).to_le_bytes();
+    let family = abi::family(libc::AF_UNIX);
     sys::bind(fd, &[&family[..], &path.0, b"\0"].concat())
 }
 

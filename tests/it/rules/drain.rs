@@ -21,7 +21,7 @@ fn scenario(without: Option<&str>) -> Result<Outcome> {
         let server = scene.trio.server.context("no server")?.pid();
         let before = computed(server)?;
         client.ask(&format!("BURN {STEPS}"))?;
-        let steps = STEPS * BEHIND.as_nanos() as f64 / (computed(server)? - before) as f64;
+        let steps = STEPS * BEHIND.div_duration_f64(Duration::from_nanos(computed(server)? - before));
         scene.wait_caught_up()?;
         client.send(&format!("BURN {steps:.0}\nTOKEN"))?;
         client.reply()?;

@@ -11,7 +11,8 @@ use crate::support::program::Exit;
 use crate::support::{OFTEN, poll, verdict};
 
 /// A channel that is silent for ten times as long is given up.
-const TIMEOUT: Duration = Duration::from_millis(200);
+const TIMEOUT_MS: u64 = 200;
+const TIMEOUT: Duration = Duration::from_millis(TIMEOUT_MS);
 
 fn scenario(scene: &mut Scene) -> Result<()> {
     let mut client = scene.client("client")?;
@@ -33,5 +34,5 @@ fn scenario(scene: &mut Scene) -> Result<()> {
 
 #[test]
 fn a_channel_that_passes_nothing_is_given_up() {
-    verdict(staged(None, TIMEOUT.as_millis() as u64, scenario));
+    verdict(staged(None, TIMEOUT_MS, scenario));
 }

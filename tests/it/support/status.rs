@@ -33,6 +33,7 @@ pub(crate) struct Replica {
     pub(crate) lsn: Option<u64>,
     pub(crate) acked_lsn: Option<u64>,
     pub(crate) replayed_lsn: Option<u64>,
+    pub(crate) unprotected: Vec<String>,
 }
 
 /// What a replica is.

@@ -53,6 +53,33 @@ pub fn find_program(name: &str) -> Result<PathBuf, LaunchError> {
     Ok(path)
 }
 
+/// What really runs when a script names its interpreter by way of env(1), as in `#!/usr/bin/env python3`: that interpreter, with
+/// the script as its argument. env would find it and execve it, and a traced server is one program from its first
+/// instruction on. `None` for everything else, also for an env with options of its own.
+pub(super) fn through_env(path: &Path, argv: &[String]) -> Result<Option<(PathBuf, Vec<String>)>, LaunchError> {
+    let mut head = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(256).read_to_end(&mut head));
+    let line = head.strip_prefix(b"#!").and_then(|rest| rest.split(|&b| b == b'\n').next());
+    let (Ok(_), Some(Ok(line))) = (read, line.map(str::from_utf8)) else { return Ok(None) };
+    let mut words = line.split_ascii_whitespace();
+    if words.next().map(Path::new).and_then(Path::file_name) != Some(OsStr::new("env")) {
+        return Ok(None);
+    }
+    let mut words = words.peekable();
+    // Without -S everything behind env is one word, which the kernel does not split.
+    let splits = words.next_if_eq(&"-S").is_some();
+    let words: Vec<&str> = words.collect();
+    let Some((&interpreter, rest)) = words.split_first() else { return Ok(None) };
+    if interpreter.starts_with('-') || interpreter.contains('=') || (!rest.is_empty() && !splits) {
+        return Ok(None);
+    }
+    let program = find_program(interpreter)?;
+    let script = path.display().to_string();
+    let given = argv.iter().skip(1).cloned();
+    let argv = words.iter().map(|&word| word.to_owned()).chain([script]).chain(given).collect();
+    Ok(Some((program, argv)))
+}
+
 fn unusable_image(path: &Path) -> Option<String> {
     let mut head = Vec::new();
     // A program that may be executed but not read shows what it is when it is executed.
@@ -96,6 +123,22 @@ fn unusable_interpreter(interpreter: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn env_is_looked_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("server");
+        let argv = ["server".to_owned(), "--port".to_owned()];
+        let resolved = |line: &str| {
+            fs::write(&script, line).unwrap();
+            through_env(&script, &argv).unwrap().map(|(_, argv)| argv)
+        };
+        let name = script.display().to_string();
+        assert_eq!(resolved("#!/usr/bin/env sh\n"), Some(vec!["sh".into(), name.clone(), "--port".into()]));
+        assert_eq!(resolved("#! /usr/bin/env -S sh -e\n"), Some(vec!["sh".into(), "-e".into(), name, "--port".into()]));
+        assert_eq!(resolved("#!/bin/sh\n"), None);
+        assert_eq!(resolved("#!/usr/bin/env A=1 sh\n"), None);
+    }
 
     #[test]
     fn a_missing_program_is_told_from_one_that_cannot_run() {

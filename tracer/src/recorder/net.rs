@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
+use common::abi;
 use common::kernel::address;
 use common::kernel::{Object, TcpState};
 use common::orders::Listener;
-use common::record::{Segment, SegmentRole};
+use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
 use nix::errno::Errno;
 use nix::sys::socket::{SockaddrStorage, getsockname, setsockopt, sockopt};
@@ -35,6 +36,16 @@ fn take_mapped(pid: i32, fd: i32) {
     }
 }
 
+/// Whether a record may change which sockets are without the output rule; ends of sockets matter only while there are `some`.
+pub(super) fn changes_sockets(record: &Record, some: bool) -> bool {
+    match record.number {
+        _ if record.kind != Kind::Call || record.result < 0 && record.number != nr::CONNECT => false,
+        nr::BIND | nr::LISTEN | nr::CONNECT | nr::ACCEPT | nr::ACCEPT4 => true,
+        nr::CLOSE | nr::CLOSE_RANGE | nr::DUP2 | nr::DUP3 => some,
+        _ => false,
+    }
+}
+
 impl Recorder<'_> {
     fn tcp_family(&self, fd: i32) -> Option<i32> {
         match self.kernel.object(fd)? {
@@ -50,7 +61,7 @@ impl Recorder<'_> {
         regs: &Registers,
         flow: &mut InCall,
     ) -> Result<Before, RecordingError> {
-        let fd = flow.call.args[0] as i32;
+        let fd = abi::int(flow.call.args[0]);
         match flow.shape.number {
             nr::SENDMSG | nr::SENDMMSG if flow.gathered.sends_descriptors(stopped) => {
                 let what = format!("{} with descriptors (SCM_RIGHTS)", flow.shape.name);
@@ -113,7 +124,7 @@ impl Recorder<'_> {
         flow: &mut InCall,
         result: i64,
     ) -> Result<(), RecordingError> {
-        let fd = flow.call.args[0] as i32;
+        let fd = abi::int(flow.call.args[0]);
         match flow.shape.number {
             nr::BIND if result == 0 && flow.extra.is_empty() => self.own_name(stopped.pid(), fd, flow),
             nr::BIND if result == 0 => {}
@@ -125,7 +136,7 @@ impl Recorder<'_> {
             nr::LISTEN if result == 0 => self.after_listen(stopped, flow, fd),
             nr::CONNECT => self.own_name(stopped.pid(), fd, flow),
             nr::ACCEPT | nr::ACCEPT4 if result >= 0 && self.tcp_family(fd).is_some() => {
-                let (own, peer) = real_names(stopped.pid(), result as i32);
+                let (own, peer) = real_names(stopped.pid(), abi::int_result(result));
                 let asked = self.kernel.listener_of_fd(fd).map(|l| l.bound.asked);
                 let shown = match (asked, own) {
                     (Some(asked), Some(own)) if asked.ip().is_unspecified() => {
@@ -160,7 +171,7 @@ impl Recorder<'_> {
         }
         if let (Some(outside), Some(real), Some(known)) = (self.outside.as_deref_mut(), own, known) {
             let listener = Listener { id: known.bound.id, asked: known.bound.asked, real: address::canonical(real) };
-            if let Err(errno) = outside.listen(listener, flow.call.args[1] as i32) {
+            if let Err(errno) = outside.listen(listener, abi::int(flow.call.args[1])) {
                 // The address was reserved at bind, so that this is the proxy's failure and not the server's.
                 crate::say!("the proxy cannot listen on {}: errno {errno}", listener.asked);
             }
@@ -184,13 +195,14 @@ impl Recorder<'_> {
         };
         // A connection that was resumed may be a socket of the other family: the length too is that of the model's address.
         let raw = address::encode(address::in_family(shown, tcp.family));
-        stopped.write(flow.call.args[2], &(raw.len() as u32).to_le_bytes())?;
+        let length = if tcp.family == libc::AF_INET6 { address::IN6_LEN } else { address::IN_LEN };
+        stopped.write(flow.call.args[2], &length.to_le_bytes())?;
         Ok(stopped.write(flow.call.args[1], &raw[..raw.len().min(flow.gathered.capacity())])?)
     }
 
     /// A listener that was moved to an IPv4-mapped address is still one for IPv6 only to the server.
     fn show_v6_only(&self, stopped: &Stopped, flow: &InCall, fd: i32) -> Result<(), RecordingError> {
-        let asked = (flow.call.args[1] as i32, flow.call.args[2] as i32);
+        let asked = (abi::int(flow.call.args[1]), abi::int(flow.call.args[2]));
         let Some(Object::Tcp(tcp)) = self.kernel.object(fd) else { return Ok(()) };
         let Some(bound) = tcp.bound() else { return Ok(()) };
         if self.outside.is_none() || asked != (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) {
@@ -209,9 +221,9 @@ impl Recorder<'_> {
         flow: &mut InCall,
     ) -> Result<Before, RecordingError> {
         let [to, from, at, count, ..] = flow.call.args;
-        let count = (count as usize).min(inject::SCRATCH_LEN);
-        let borrowed =
-            pidfd::borrow(stopped.pid(), from as i32).and_then(|f| Ok((f, pidfd::borrow(stopped.pid(), to as i32)?)));
+        let count = abi::size(count).min(inject::SCRATCH_LEN);
+        let borrowed = pidfd::borrow(stopped.pid(), abi::int(from))
+            .and_then(|f| Ok((f, pidfd::borrow(stopped.pid(), abi::int(to))?)));
         let file = match borrowed {
             Ok((file, _)) => file,
             Err(errno) => return Ok(Before::Answer(-(errno as i64))),
@@ -254,7 +266,7 @@ impl Recorder<'_> {
         flow.extra.push(Segment { address: 0, role: SegmentRole::Sent, arg: 1, bytes });
         let [_, from, at, ..] = flow.call.args;
         if at == 0 {
-            if let Ok(file) = pidfd::borrow(stopped.pid(), from as i32) {
+            if let Ok(file) = pidfd::borrow(stopped.pid(), abi::int(from)) {
                 // The offset belongs to the open file, which ftrun shares here.
                 let _ = nix::unistd::lseek(&file, result, nix::unistd::Whence::SeekCur);
             }

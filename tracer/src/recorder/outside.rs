@@ -1,5 +1,6 @@
 //! What the recorder needs from the world outside of the server: the addresses that clients use.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use common::orders::{Listener, ListenerId};
@@ -23,4 +24,7 @@ pub trait Outside {
 
     /// The server has closed a bound socket.
     fn unlisten(&mut self, id: ListenerId);
+
+    /// The sockets whose output is not held back, whenever they change.
+    fn unprotected(&mut self, sockets: &BTreeSet<String>);
 }

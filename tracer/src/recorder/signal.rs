@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use common::abi;
 use common::kernel::bit;
 use common::record::{Placement, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
@@ -38,7 +39,7 @@ fn made_again(flow: &InCall, memory: &dyn Memory) -> Option<Patience> {
     let args = &flow.call.args;
     let arg = match flow.shape.number {
         nr::EPOLL_WAIT | nr::EPOLL_PWAIT => {
-            return Some(u64::try_from(args[3] as i32).map_or(Patience::Endless, Patience::Milliseconds));
+            return Some(u64::try_from(abi::int(args[3])).map_or(Patience::Endless, Patience::Milliseconds));
         }
         nr::EPOLL_PWAIT2 => 3,
         nr::RT_SIGTIMEDWAIT => 2,
@@ -273,7 +274,7 @@ impl Recorder<'_> {
             let Some((patience, since)) = made_again else { return Ok(Ran::Returned(stopped)) };
             let mut after = stopped.registers()?;
             let ignored = || (1..=64).all(|s| pending(pid) & bit(s) == 0 || self.treatment(s) == Treatment::Drop);
-            if after.rax as i64 != -i64::from(libc::EINTR) || !ignored() {
+            if after.rax.cast_signed() != -i64::from(libc::EINTR) || !ignored() {
                 if changed {
                     [after.rdx, after.r10] = [regs.rdx, regs.r10];
                     stopped.set_registers(&after)?;

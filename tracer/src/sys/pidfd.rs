@@ -3,12 +3,13 @@
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
+use common::abi;
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
 fn open(pid: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: plain numbers; the result is checked before it is owned.
-    let pidfd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })? as i32;
+    let pidfd = abi::int_result(Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?);
     // SAFETY: pidfd_open returned a new descriptor that nobody else has.
     Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
 }
@@ -20,9 +21,9 @@ fn open(pid: i32) -> Result<OwnedFd, Errno> {
 pub fn borrow(pid: i32, fd: i32) -> Result<OwnedFd, Errno> {
     let pidfd = open(pid)?;
     // SAFETY: plain numbers; the result is checked before it is owned.
-    let copy = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })? as i32;
+    let copy = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })?;
     // SAFETY: pidfd_getfd returned a new descriptor that nobody else has.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+    Ok(unsafe { OwnedFd::from_raw_fd(abi::int_result(copy)) })
 }
 
 /// A child of this process, traced or not.

@@ -6,6 +6,7 @@
 
 use std::ptr;
 
+use common::abi;
 use nix::errno::Errno;
 
 /// Size of siginfo_t.
@@ -42,7 +43,7 @@ fn request(request: libc::c_uint, pid: i32, address: usize, data: usize) -> Resu
 pub fn seize(pid: i32) -> Result<(), Errno> {
     let options =
         libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_EXITKILL;
-    request(libc::PTRACE_SEIZE, pid, 0, options as usize).map(drop)
+    request(libc::PTRACE_SEIZE, pid, 0, abi::size(abi::word(options))).map(drop)
 }
 
 /// Resumes, with a signal delivered if `signal` is not 0.
@@ -56,7 +57,7 @@ pub fn resume(pid: i32, how: Resume, signal: i32) -> Result<(), Errno> {
         Resume::Step => libc::PTRACE_SINGLESTEP,
         Resume::Listen => libc::PTRACE_LISTEN,
     };
-    request(kind, pid, 0, signal as usize).map(drop)
+    request(kind, pid, 0, abi::size(abi::word(signal))).map(drop)
 }
 
 /// Waits for the next stop or the end of this one process.

@@ -13,10 +13,9 @@ use nix::errno::Errno;
 /// # Errors
 /// ENOTCONN when it never had a peer, ENOTSOCK when it is no socket.
 pub fn peer(socket: BorrowedFd<'_>) -> Result<SocketAddr, Errno> {
-    let mut raw = [0; size_of::<libc::sockaddr_in6>()];
+    let mut raw = [0; address::IN6_LEN as usize];
     // More than the address has is refused: the shorter one goes first.
-    for length in [size_of::<libc::sockaddr_in>(), raw.len()] {
-        let mut known = length as libc::socklen_t;
+    for mut known in [address::IN_LEN, address::IN6_LEN] {
         // SAFETY: `raw` has room for the `known` bytes that the kernel may write, and both live until the call returns.
         let result = unsafe {
             libc::getsockopt(
