@@ -5,11 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use super::path::PathBytes;
 use crate::abi;
 
-/// The length of a sockaddr_in, as socklen_t.
-pub const IN_LEN: u32 = 16;
-/// The length of a sockaddr_in6, as socklen_t.
-pub const IN6_LEN: u32 = 28;
-
 /// The address family of raw sockaddr bytes.
 #[must_use]
 pub fn family(raw: &[u8]) -> Option<i32> {

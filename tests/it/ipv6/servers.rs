@@ -101,7 +101,7 @@ fn nginx_on_named_addresses_and_wildcards() {
 fn packet(first: u8, body: &[&[u8]]) -> Result<Vec<u8>> {
     let body = body.concat();
     ensure!(body.len() < 128, "a length of one byte");
-    Ok([&[first, body.len() as u8][..], &body].concat())
+    Ok([&[first, u8::try_from(body.len())?][..], &body].concat())
 }
 
 /// A client of a broker that has subscribed to the topic `t`.

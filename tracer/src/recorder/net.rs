@@ -185,18 +185,15 @@ impl Recorder<'_> {
         }
         let Some(Object::Tcp(tcp)) = self.kernel.object(fd) else { return Ok(()) };
         let shown = match (&tcp.state, flow.shape.number) {
-            (TcpState::Bound(bound) | TcpState::Listening { bound, .. }, nr::GETSOCKNAME) => bound.asked,
-            (TcpState::Accepted(conn), nr::GETPEERNAME) => conn.peer,
-            (TcpState::Accepted(_), nr::GETSOCKNAME) => match tcp.local {
-                Some(local) => local,
-                None => return Ok(()),
-            },
-            _ => return Ok(()),
+            (TcpState::Bound(bound) | TcpState::Listening { bound, .. }, nr::GETSOCKNAME) => Some(bound.asked),
+            (TcpState::Accepted(conn), nr::GETPEERNAME) => Some(conn.peer),
+            (TcpState::Accepted(_), nr::GETSOCKNAME) => tcp.local,
+            _ => None,
         };
+        let Some(shown) = shown else { return Ok(()) };
         // A connection that was resumed may be a socket of the other family: the length too is that of the model's address.
         let raw = address::encode(address::in_family(shown, tcp.family));
-        let length = if tcp.family == libc::AF_INET6 { address::IN6_LEN } else { address::IN_LEN };
-        stopped.write(flow.call.args[2], &length.to_le_bytes())?;
+        stopped.write(flow.call.args[2], &u32::try_from(raw.len()).unwrap_or(u32::MAX).to_le_bytes())?;
         Ok(stopped.write(flow.call.args[1], &raw[..raw.len().min(flow.gathered.capacity())])?)
     }
 

@@ -13,9 +13,10 @@ use nix::errno::Errno;
 /// # Errors
 /// ENOTCONN when it never had a peer, ENOTSOCK when it is no socket.
 pub fn peer(socket: BorrowedFd<'_>) -> Result<SocketAddr, Errno> {
-    let mut raw = [0; address::IN6_LEN as usize];
+    let mut raw = [0; size_of::<libc::sockaddr_in6>()];
     // More than the address has is refused: the shorter one goes first.
-    for mut known in [address::IN_LEN, address::IN6_LEN] {
+    for length in [size_of::<libc::sockaddr_in>(), raw.len()] {
+        let mut known = libc::socklen_t::try_from(length).map_err(|_| Errno::EOVERFLOW)?;
         // SAFETY: `raw` has room for the `known` bytes that the kernel may write, and both live until the call returns.
         let result = unsafe {
             libc::getsockopt(
