@@ -131,6 +131,8 @@ pub struct Connection {
     accepted: bool,
     /// An order said that the server closed its last descriptor.
     closed: bool,
+    /// The client is gone, but the server may have been told of the connection and not yet have accepted it.
+    owed: bool,
     solo: bool,
     /// The server has ended.
     exiting: bool,
@@ -154,6 +156,7 @@ impl Connection {
             write_failed: false,
             accepted: false,
             closed: false,
+            owed: false,
             solo,
             exiting: false,
             failed: None,
@@ -264,9 +267,20 @@ impl Connection {
         self.id = id;
     }
 
+    /// Whether a wanted link is to be made: for a client, or because the server counts on it.
+    #[must_use]
+    pub fn wants_link(&self) -> bool {
+        self.client_there() || self.is_owed()
+    }
+
+    fn is_owed(&self) -> bool {
+        self.owed && self.failed.is_none() && !self.exiting
+    }
+
     /// The server side is connected.
     pub fn linked(&mut self) {
         self.link = Link::Up;
+        self.owed = false;
     }
 
     /// Whether to read the server.
@@ -390,7 +404,8 @@ impl Connection {
     }
 
     /// A new primary does not know the connection. Either the server never accepted it: then it is connected anew, with all
-    /// its input. Or an order has shown that it was accepted: then the server closed it and the proxy has all its output.
+    /// its input. That holds also when the client is gone: where poll has told the server of a connection that waits, as the
+    /// log says, accept must not wait for another. Or an order has shown that it was accepted: then the server closed it and the proxy has all its output.
     pub fn carry_not(&mut self) -> Kept {
         self.solo = true;
         self.replace_link();
@@ -401,6 +416,7 @@ impl Connection {
             }
             return Kept::Finished;
         }
+        self.owed = self.id.is_some() && !self.client_there();
         self.id = None;
         self.link = Link::Wanted(Target::Listener);
         self.output.restart();
@@ -440,7 +456,7 @@ impl Connection {
     /// closed the connection.
     #[must_use]
     pub fn done(&self) -> bool {
-        !self.client_there() && self.link != Link::Up && (self.solo || self.closed || self.exiting || self.id.is_none())
+        !self.wants_link() && self.link != Link::Up && (self.solo || self.closed || self.exiting || self.id.is_none())
     }
 }
 

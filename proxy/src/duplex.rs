@@ -101,7 +101,7 @@ impl Pump {
         if let Link::Wanted(target) = state.link()
             && self.attempt.is_none()
             && self.retry_at.is_none_or(|at| at <= Instant::now())
-            && state.client_there()
+            && state.wants_link()
             && self.shared.authority.borrow().primary_there()
         {
             self.attempt = Some(Box::pin(connect(Rc::clone(&self.shared), Rc::clone(&self.entry), target)));

@@ -7,7 +7,7 @@ use common::ids::{ConnId, Epoch};
 use common::orders::{Carried, Progress};
 use proptest::prelude::*;
 
-use super::{ClientStep, Connection, ConnectionError, Link, Target, UpstreamStep};
+use super::{ClientStep, Connection, ConnectionError, Kept, Link, Target, UpstreamStep};
 use crate::byte_queue::{MAX_SLICES, joined};
 use crate::config::{Config, Faults};
 use crate::output::End;
@@ -450,6 +450,22 @@ fn a_closed_listener_refuses_no_connection_that_may_be_accepted() {
     conn.name(None);
     conn.refuse();
     assert_eq!(conn.failure(), Some(ConnectionError::Refused), "it did not arrive");
+}
+
+#[test]
+fn the_server_gets_a_connection_that_it_may_have_been_told_of_though_its_client_is_gone() {
+    let mut conn = Connection::new(&Config::default(), false);
+    conn.name(Some(id()));
+    conn.linked();
+    conn.client_reset();
+    conn.upstream_dropped();
+    assert!(!conn.done(), "the name is taken");
+    assert_eq!(conn.carry_not(), Kept::Anew);
+    assert!(conn.wants_link() && !conn.done());
+    conn.linked();
+    assert_eq!(conn.upstream_step(), Some(UpstreamStep::Reset));
+    conn.upstream_dropped();
+    assert!(conn.done());
 }
 
 #[test]

@@ -67,6 +67,25 @@ async fn a_connection_that_was_never_accepted_is_made_anew() {
 }
 
 #[tokio::test]
+async fn a_server_gets_a_connection_that_it_did_not_accept_though_its_client_is_gone() {
+    let mut pair = Pair::start(Config::default()).await;
+    let (mut client, mut server, _) = pair.client().await;
+    write(&mut client, b"hello").await;
+    expect(&mut server, b"hello").await;
+    client.set_zero_linger().unwrap();
+    drop(client);
+    expect_reset(&mut server).await;
+
+    let (proxy, mut backup, at) = pair.kill_primary();
+    let next = Next::new().await;
+    taken_over(&backup.take_over(2, &next, at, vec![]).await);
+    // As far as the log goes, poll may have said that it waits to be accepted.
+    let (mut server, _) = accept(&next.server, 2).await;
+    expect_reset(&mut server).await;
+    drop(proxy);
+}
+
+#[tokio::test]
 async fn a_client_that_comes_during_failover_is_queued() {
     let pair = Pair::start(Config::default()).await;
     let Pair { proxy, primary, mut backup, server, at } = pair;
