@@ -44,8 +44,8 @@ struct Slot {
 #[derive(Debug, Default)]
 pub(crate) struct Listening {
     slots: BTreeMap<ListenerId, Slot>,
-    /// Where each listener was bound, also after it was closed: a takeover may need it again.
-    places: BTreeMap<ListenerId, SocketAddr>,
+    /// Where each listener was bound, and whether for IPv6 only, also after it was closed: a takeover may need it again.
+    places: BTreeMap<ListenerId, (SocketAddr, bool)>,
     override_first: Option<SocketAddr>,
 }
 
@@ -78,7 +78,7 @@ impl Listening {
             return Ok(slot.at);
         }
         let place = self.places.get(&id).copied();
-        let at = place.or(self.override_first).unwrap_or(asked);
+        let (at, v6_only) = place.unwrap_or((self.override_first.unwrap_or(asked), v6_only));
         let (socket, at) = bound(at, v6_only).map_err(|error| {
             say!("cannot bind {at} for the server's {asked}: {error}");
             errno(&error)
@@ -86,7 +86,7 @@ impl Listening {
         if place.is_none() {
             self.override_first = None;
         }
-        self.places.insert(id, at);
+        self.places.insert(id, (at, v6_only));
         self.slots.insert(id, Slot { at, real: None, socket: Socket::Bound(socket) });
         Ok(at)
     }

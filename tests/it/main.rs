@@ -1,11 +1,13 @@
 //! The integration tests, one binary with a module for each topic: the binary, real processes, real logs.
 
 mod child;
+mod clients;
 mod conformance;
 mod errors;
 mod forged_log;
 mod guest;
 mod hosts;
+mod ipv6;
 mod recording;
 mod rules;
 mod servers;

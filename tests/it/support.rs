@@ -86,13 +86,18 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
 /// Whether a socket listens on `address`, without connecting to it: a connection would be seen by
 /// the server. In the network namespace of this thread.
 pub(crate) fn listening(address: SocketAddr) -> Result<bool> {
-    let SocketAddr::V4(v4) = address else {
-        bail!("{address} is not an IPv4 address");
-    };
-    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(v4.ip().octets()), v4.port());
     const TCP_LISTEN: &str = "0A";
-    let table = std::fs::read_to_string("/proc/thread-self/net/tcp").context("the table of TCP sockets")?;
-    Ok(table.lines().any(|line| {
+    // Both families are shown as words of four bytes in this machine's order.
+    let (table, ip) = match address {
+        SocketAddr::V4(v4) => ("tcp", v4.ip().octets().to_vec()),
+        SocketAddr::V6(v6) => ("tcp6", v6.ip().octets().to_vec()),
+    };
+    let words = ip.chunks_exact(4).map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+    let ip: String = words.map(|word| format!("{word:08X}")).collect();
+    let local = format!("{ip}:{:04X}", address.port());
+    let path = format!("/proc/thread-self/net/{table}");
+    let sockets = std::fs::read_to_string(&path).context(path)?;
+    Ok(sockets.lines().any(|line| {
         let mut fields = line.split_whitespace().skip(1);
         fields.next() == Some(&local) && fields.nth(1) == Some(TCP_LISTEN)
     }))

@@ -4,7 +4,7 @@
 //! one who asked; everything else that the proxy says goes to a listener of the caller.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -220,13 +220,8 @@ impl Outside for Aside<'_> {
         }
     }
 
-    fn aside(&self, asked: SocketAddr, v6_only: bool) -> SocketAddr {
-        match (asked, self.advertise) {
-            (SocketAddr::V6(_), IpAddr::V4(ip)) if v6_only && ip.is_loopback() => {
-                SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 0)
-            }
-            (_, advertise) => SocketAddr::new(advertise, 0),
-        }
+    fn machine(&self) -> IpAddr {
+        self.advertise
     }
 
     fn listen(&mut self, listener: Listener, backlog: i32) -> Result<(), i32> {

@@ -487,9 +487,8 @@ impl Recorder<'_> {
     /// What has to be put right, or learnt, after a call has executed.
     fn after(&mut self, stopped: &Stopped, flow: &mut InCall, result: i64) -> Result<(), RecordingError> {
         match flow.shape.number {
-            nr::BIND | nr::LISTEN | nr::ACCEPT | nr::ACCEPT4 | nr::CONNECT | nr::GETSOCKNAME | nr::GETPEERNAME => {
-                self.after_net(stopped, flow, result)
-            }
+            nr::BIND | nr::LISTEN | nr::ACCEPT | nr::ACCEPT4 | nr::CONNECT => self.after_net(stopped, flow, result),
+            nr::GETSOCKNAME | nr::GETPEERNAME | nr::GETSOCKOPT => self.after_net(stopped, flow, result),
             nr::MMAP | nr::MUNMAP | nr::MREMAP | nr::MADVISE => self.after_memory(stopped, flow, result),
             nr::WRITE | nr::WRITEV | nr::PWRITE64 | nr::PWRITEV | nr::PWRITEV2 | nr::SENDFILE => {
                 self.after_file_change(stopped, flow, result);
@@ -539,7 +538,9 @@ fn dead(pid: i32, error: RecordingError) -> Result<Next, RecordingError> {
     match error {
         RecordingError::Tracee(TraceeError::Gone { status, .. })
         | RecordingError::Inject(InjectError::Tracee(TraceeError::Gone { status, .. })) => Ok(Next::Dead(status)),
-        RecordingError::Memory { .. }
+        // What the record lacks could not be learnt any more.
+        RecordingError::Model { .. }
+        | RecordingError::Memory { .. }
         | RecordingError::Tracee(TraceeError::Memory { .. })
         | RecordingError::Inject(InjectError::Tracee(TraceeError::Memory { .. }))
             if tracee::has_no_memory(pid) =>

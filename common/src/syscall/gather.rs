@@ -75,6 +75,14 @@ impl std::fmt::Debug for Gathered {
     }
 }
 
+impl Gathered {
+    /// How many bytes the caller's buffer takes, for a call that puts the length it needs in the place of this one.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+}
+
 /// The bytes of a NUL-terminated string, without the NUL.
 ///
 /// # Errors

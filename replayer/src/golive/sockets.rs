@@ -19,12 +19,10 @@ pub(super) fn move_listener(
     advertise: IpAddr,
 ) -> Result<(OwnedFd, SocketAddr, Vec<String>), GoLiveError> {
     let asked = listener.bound.asked;
-    let mapped = match (socket.family, advertise) {
-        (libc::AF_INET, IpAddr::V4(_)) | (libc::AF_INET6, IpAddr::V6(_)) => SocketAddr::new(advertise, 0),
-        (libc::AF_INET6, IpAddr::V4(ip)) => SocketAddr::new(IpAddr::V6(ip.to_ipv6_mapped()), 0),
-        _ => return Err(GoLiveError::Family { asked, advertise }),
-    };
-    let dual = socket.family == libc::AF_INET6 && advertise.is_ipv4();
+    let v6_only = socket.options.is_set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+    let place = address::aside(socket.family, asked.ip(), v6_only, advertise);
+    let place = SocketAddr::new(place.ok_or(GoLiveError::Family { asked, advertise })?, 0);
+    let dual = socket.family == libc::AF_INET6 && place.ip().to_canonical().is_ipv4();
     let make = || -> io::Result<_> {
         let fd = sys::socket(socket.family, libc::SOCK_STREAM, socket.protocol)?;
         if dual {
@@ -36,7 +34,7 @@ pub(super) fn move_listener(
             to_device || (dual && v6_only)
         };
         let failed = apply(fd.as_fd(), &socket.options, moved_aside);
-        sys::bind(fd.as_fd(), &address::encode(mapped))?;
+        sys::bind(fd.as_fd(), &address::encode(place))?;
         if let Some(backlog) = listener.backlog {
             sys::listen(fd.as_fd(), backlog)?;
         }

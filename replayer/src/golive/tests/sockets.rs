@@ -62,7 +62,7 @@ fn a_listener_that_was_not_prepared_is_an_error() {
     let mut sockets = model.prepare();
     model.listener(3, libc::AF_INET, "0.0.0.0:80");
     assert!(matches!(model.revive_at(&mut sockets, SECOND), Err(GoLiveError::NotPrepared { .. })));
-    let v6 = "::1".parse().unwrap();
+    let v6 = "2001:db8::1".parse().unwrap();
     assert!(matches!(Resumed::prepare(&model.kernel, v6), Err(GoLiveError::Family { .. })));
 }
 
