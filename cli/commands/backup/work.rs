@@ -21,6 +21,7 @@ use tracer::recorder::Ending;
 
 use super::Shared;
 use crate::commands::live::Survivor;
+use crate::ending;
 use crate::exit::Exit;
 
 /// Records between two looks at what need not be kept any more.
@@ -80,6 +81,8 @@ impl Work {
     }
 
     fn lost(self, driver: Driver, error: ReplayError) -> Result<Exit> {
+        // The primary that hears of it wins an epoch: that the proxy follows it is no reason of its own.
+        ending::claim();
         self.shared.ending.store(true, Ordering::SeqCst);
         self.intake.stop();
         if let ReplayError::Diverged(divergence) = &error {

@@ -7,7 +7,7 @@ use common::ids::{ConnId, Epoch};
 use common::orders::{Carried, Progress};
 use proptest::prelude::*;
 
-use super::{ClientStep, Connection, Link, Target, UpstreamStep};
+use super::{ClientStep, Connection, ConnectionError, Link, Target, UpstreamStep};
 use crate::byte_queue::{MAX_SLICES, joined};
 use crate::config::{Config, Faults};
 use crate::output::End;
@@ -439,6 +439,17 @@ fn each_rule_that_is_switched_off_is_noticed() {
         let error = run(LIFE, faults).unwrap_err().to_string();
         assert!(error.contains(violation), "{faults:?}: {error}");
     }
+}
+
+#[test]
+fn a_closed_listener_refuses_no_connection_that_may_be_accepted() {
+    let mut conn = Connection::new(&Config::default(), false);
+    conn.name(Some(id()));
+    conn.refuse();
+    assert_eq!(conn.failure(), None, "on its way");
+    conn.name(None);
+    conn.refuse();
+    assert_eq!(conn.failure(), Some(ConnectionError::Refused), "it did not arrive");
 }
 
 #[test]

@@ -81,6 +81,17 @@ async fn a_closed_listener_refuses_and_its_port_is_free() {
 }
 
 #[tokio::test]
+async fn a_client_whose_server_does_not_come_is_refused_when_the_listener_closes() {
+    let mut pair = Pair::start(Config::default()).await;
+    let nobody = TcpListener::bind(APART).await.unwrap().local_addr().unwrap();
+    let at = pair.primary.bind(ListenerId(8), LOOPBACK.parse().unwrap()).await.unwrap();
+    pair.primary.listen(ListenerId(8), at, nobody).await;
+    let mut client = TcpStream::connect(at).await.unwrap();
+    pair.primary.send(ToProxy::Unlisten { id: ListenerId(8) }).await;
+    expect_reset(&mut client).await;
+}
+
+#[tokio::test]
 async fn a_listener_for_ipv6_only_is_opened_again_beside_an_ipv4_one() {
     if let Err(error) = TcpListener::bind("[::1]:0").await {
         return skip("a_listener_for_ipv6_only_is_opened_again_beside_an_ipv4_one", &format!("no ::1: {error}"));
