@@ -2,6 +2,7 @@
 
 mod child;
 mod conformance;
+mod failover;
 mod forged_log;
 mod guest;
 mod recording;
