@@ -153,6 +153,7 @@ static void driven(const char *argument) {
     OK(fcntl(client, F_SETOWN, getpid()));
     OK(fcntl(client, F_SETFL, OK(fcntl(client, F_GETFL)) | O_ASYNC));
     inputs = 0;
+    polls = 1;
     reply("driven by signals");
 }
 
