@@ -3,13 +3,44 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use common::arbiter::ArbiterSpec;
+
+const EXAMPLES: &str = "\
+Examples:
+  ftrun -- ./server --port 6667                   everything on this machine
+  ftrun --proxy --control 10.0.0.1:7001           three machines: the proxy,
+  ftrun --backup --listen 10.0.0.3:7000           the backup,
+  ftrun --peer 10.0.0.3:7000 --control 10.0.0.1:7001 --arbiter file:/shared/epochs -- ./server
+                                                  and the primary
+  ftrun record -o DIR -- ./server                 a log without backup and proxy
+  ftrun replay DIR                                the same run again, every call compared";
+
+const EXIT_STATUSES: &str = "\
+Exit status: the server's own (its fatal signal is raised again), or
+  2    what was typed makes no sense
+  121  a log or snapshot is damaged, incomplete or of another version
+  122  the server, or the other machine, needs what ftrun cannot give
+  123  a replay did something else than its log says
+  124  another replica acts for the service now
+  125  ftrun could not do its part
+  126  the program is there but cannot be executed
+  127  there is no such program
+Every message is explained in docs/errors.md.";
 
 /// Keeps an unmodified single-threaded server alive through the death of its machine.
 ///
 /// `ftrun -- ./server` starts a backup and a proxy on this machine; see the README for several machines.
 #[derive(Debug, Parser)]
-#[command(name = "ftrun", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    name = "ftrun",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = EXIT_STATUSES,
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_STATUSES}")
+)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -21,7 +52,8 @@ pub struct Arguments {
 /// Options of the main job, in its three parts.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Where the processes of this service meet and keep their state.
+    /// Where the processes of this service meet and keep their state, one directory for each service (default:
+    /// $XDG_RUNTIME_DIR/ftrun, or /tmp/ftrun-UID).
     #[arg(long, env = "FTRUN_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
@@ -53,11 +85,11 @@ pub struct Run {
     #[arg(long, value_name = "SPEC")]
     pub arbiter: Option<String>,
 
-    /// Milliseconds between heartbeats.
+    /// Milliseconds between heartbeats; the primary's count for both replicas.
     #[arg(long, value_name = "MS", default_value_t = 50)]
     pub heartbeat: u64,
 
-    /// Milliseconds without a heartbeat after which a replica is taken for dead.
+    /// Milliseconds without a heartbeat after which a replica is taken for dead: at least two heartbeats.
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pub timeout: u64,
 
@@ -76,7 +108,7 @@ pub struct Run {
     pub server: Vec<String>,
 }
 
-/// Sockets that a parent hands to the processes it starts.
+/// Descriptors that a parent hands to the processes it starts.
 #[derive(Debug, Args)]
 pub struct Inherited {
     /// A listening socket inherited from the parent, instead of --listen.
@@ -86,14 +118,104 @@ pub struct Inherited {
     /// A listening socket inherited from the parent, instead of --control.
     #[arg(long, hide = true)]
     pub control_fd: Option<i32>,
+
+    /// A pipe that the parent holds open for as long as it lives.
+    #[arg(long, hide = true)]
+    pub parent_fd: Option<i32>,
 }
 
 /// Switches rules off, one by one, so that tests can show that each is needed. For tests only.
 #[derive(Debug, Args, Clone)]
 pub struct Faults {
-    /// Test only: switch a rule off (output, input, drain, test-and-set, deduplication).
-    #[arg(long = "test-without", hide = true, value_name = "RULE", env = "FTRUN_TEST_WITHOUT", value_delimiter = ',')]
+    /// Test only: switch rules off.
+    #[arg(
+        long = "test-without",
+        hide = true,
+        value_name = "RULE",
+        env = "FTRUN_TEST_WITHOUT",
+        value_delimiter = ',',
+        value_parser = ["output", "input", "drain", "test-and-set", "deduplication", "stop", "epochs"]
+    )]
     pub without: Vec<String>,
+}
+
+impl Arguments {
+    /// What was typed, if it makes sense.
+    pub fn typed() -> Result<Self, clap::Error> {
+        let arguments = Self::try_parse()?;
+        if arguments.command.is_none()
+            && let Err((kind, wrong)) = arguments.run.check()
+        {
+            return Err(Self::command().error(kind, wrong));
+        }
+        let cpu = match &arguments.command {
+            None => arguments.run.cpu,
+            Some(Command::Record(record)) => record.cpu,
+            Some(Command::Replay(replay)) => replay.cpu,
+            Some(_) => None,
+        };
+        if let Some(wrong) = cpu.and_then(unusable_processor) {
+            return Err(Self::command().error(ErrorKind::InvalidValue, wrong));
+        }
+        Ok(arguments)
+    }
+}
+
+impl Run {
+    /// Whether the options go together.
+    fn check(&self) -> Result<(), (ErrorKind, String)> {
+        let missing = |wrong: &str| Err((ErrorKind::MissingRequiredArgument, wrong.to_owned()));
+        let conflict = |wrong: &str| Err((ErrorKind::ArgumentConflict, wrong.to_owned()));
+        let invalid = |wrong: String| Err((ErrorKind::InvalidValue, wrong));
+        if let Some(Err(error)) = self.arbiter.as_deref().map(str::parse::<ArbiterSpec>) {
+            return invalid(format!("--arbiter: {error}"));
+        }
+        if self.heartbeat == 0 || self.timeout < self.heartbeat.saturating_mul(2) {
+            return invalid(format!(
+                "--heartbeat {} and --timeout {}: expected at least 1 ms, and a timeout of two heartbeats or more",
+                self.heartbeat, self.timeout
+            ));
+        }
+        if self.backup {
+            return match (self.listen, self.inherited.listen_fd) {
+                (None, None) => missing("--backup needs --listen ADDR: the address where the primary connects"),
+                _ => Ok(()),
+            };
+        }
+        if self.proxy {
+            return match (self.control, self.inherited.control_fd) {
+                (None, None) => missing("--proxy needs --control ADDR: the address where the replicas connect"),
+                _ if self.arbiter.is_some() => conflict("--arbiter is for replicas, the proxy asks none"),
+                _ => Ok(()),
+            };
+        }
+        if self.server.is_empty() {
+            return missing("no server is named: ftrun [OPTIONS] -- COMMAND [ARGUMENTS]");
+        }
+        match (self.peer, self.control) {
+            (None, None) => Ok(()),
+            (Some(_), Some(_)) if self.arbiter.is_none() => {
+                missing("with --peer the arbiter must be named: --arbiter file:DIR on storage that both replicas share")
+            }
+            (Some(_), Some(_)) if self.listen.is_some() => {
+                conflict("with --peer the address of clients is the proxy's: give --listen to ftrun --proxy")
+            }
+            (Some(_), Some(_)) => Ok(()),
+            _ => missing(
+                "--peer (the backup) and --control (the proxy) belong together; without both, everything runs on this machine",
+            ),
+        }
+    }
+}
+
+/// Why this process cannot run on a processor.
+fn unusable_processor(cpu: usize) -> Option<String> {
+    use nix::sched::{CpuSet, sched_getaffinity};
+    let allowed = sched_getaffinity(nix::unistd::Pid::from_raw(0)).ok()?;
+    let usable: Vec<String> =
+        (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).map(|cpu| cpu.to_string()).collect();
+    let missing = !usable.contains(&cpu.to_string());
+    missing.then(|| format!("--cpu {cpu}: this process may use the processors {}", usable.join(", ")))
 }
 
 /// The other jobs.

@@ -8,6 +8,7 @@ mod example_kv;
 mod front;
 mod live;
 mod primary;
+mod proxy_link;
 mod record;
 mod replay;
 mod status;
@@ -18,16 +19,24 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::{Context, Result};
 use common::arbiter::{Arbiter, ArbiterSpec, FileArbiter};
+use common::pair::state::Reason;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
+use tracer::say;
+
 use crate::args::{Arguments, Command, Faults};
+use crate::ending;
 use crate::exit::Exit;
 
 /// Does what was asked.
 pub fn run(arguments: Arguments) -> Result<Exit> {
+    let without = &arguments.run.faults.without;
+    if !without.is_empty() {
+        say!("TEST ONLY: nothing is protected, rules are switched off: {}", without.join(", "));
+    }
     match arguments.command {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Replay(args)) => replay::run(args),
@@ -59,7 +68,7 @@ impl Pinned {
         let before = sched_getaffinity(this_thread).ok();
         let mut one = CpuSet::new();
         if one.set(cpu).and_then(|()| sched_setaffinity(this_thread, &one)).is_err() {
-            eprintln!("ftrun: cannot stay on processor {cpu}; tracing will be slow");
+            say!("cannot stay on processor {cpu}; tracing will be slow");
         }
         Self(before)
     }
@@ -85,22 +94,31 @@ fn random() -> u64 {
 }
 
 fn monotonic_ns() -> u64 {
-    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
+    tracer::clock::now_ns(libc::CLOCK_MONOTONIC)
 }
 
-/// The process that gets the signals sent to ftrun; 0 while there is none.
-static SERVER: AtomicI32 = AtomicI32::new(0);
+/// No server runs yet: a signal is for ftrun.
+const NOT_YET: i32 = 0;
+/// The server has ended: what it said last is on its way to the clients.
+const ENDED: i32 = -1;
+/// The process that gets the signals sent to ftrun, or one of the two above.
+static SERVER: AtomicI32 = AtomicI32::new(NOT_YET);
 
 /// From now on signals sent to ftrun go to the server `pid`.
 fn forward_signals(pid: i32) {
     SERVER.store(pid, Ordering::SeqCst);
 }
 
+/// The server has ended. One more signal is waited for: the one that ended it may have been sent to ftrun as well.
+fn forget_signals() {
+    SERVER.store(ENDED, Ordering::SeqCst);
+}
+
 /// Takes the signals that ftrun passes on. To be called while there is one thread: all others inherit the mask.
 ///
-/// Those of the terminal go to the server by themselves, since it is in the same process group.
-fn catch_signals() -> Result<()> {
+/// Those of the terminal go to the server by themselves, since it is in the same process group. `embedded`: this process was
+/// started by another ftrun and ends with the service; signals that a service manager sends to all alike are for the server.
+fn catch_signals(embedded: bool) -> Result<()> {
     let mut set = SigSet::empty();
     for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2] {
         set.add(signal);
@@ -110,48 +128,38 @@ fn catch_signals() -> Result<()> {
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         while let Ok(Some(info)) = signals.read_signal() {
             let from_process = info.ssi_code <= 0;
-            let (signal, server) = (info.ssi_signo as i32, SERVER.load(Ordering::SeqCst));
-            if !from_process {
-                continue;
-            }
-            if server == 0 {
-                eprintln!("ftrun: ended by signal {signal} before the server runs");
-                std::process::exit(128 + signal);
-            }
-            if let Ok(signal) = Signal::try_from(signal) {
+            let Ok(signal) = Signal::try_from(info.ssi_signo.cast_signed()) else { continue };
+            match SERVER.load(Ordering::SeqCst) {
+                NOT_YET if embedded => say!("{signal} is ignored: this process ends with its service"),
+                NOT_YET => ending::now(Exit::Server(signal as i32), format_args!("ended by {signal}")),
+                ENDED if from_process => {
+                    say!("{signal}: the server has ended and its last output is being delivered; a second one ends ftrun now");
+                    SERVER.store(NOT_YET, Ordering::SeqCst);
+                }
+                ENDED => {}
                 // A server that has just ended needs no signal any more.
-                let _ = kill(Pid::from_raw(server), signal);
+                server if from_process => drop(kill(Pid::from_raw(server), signal)),
+                _ => {}
             }
         }
     })?;
     Ok(())
 }
 
-/// Ends a process that this thread traces.
-fn end_process(stopped: tracer::tracee::Stopped) {
-    let pid = stopped.pid();
-    drop(stopped);
-    kill_and_reap(pid);
-}
-
-fn kill_and_reap(pid: i32) {
-    if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
-        // It may have been reaped already, which is what is wanted.
-        while let Ok(status) = tracer::sys::ptrace::wait(pid) {
-            if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
-                break;
-            }
-        }
+/// The exit status of a replica that its pair ends.
+fn exit_of(reason: Reason) -> Exit {
+    match reason {
+        Reason::Lost { .. } => Exit::Superseded,
+        Reason::ServerEnded | Reason::SyncFailed | Reason::Diverged => Exit::Failed,
     }
 }
 
 /// A listening socket: inherited, or bound here.
 fn listener(inherited: Option<i32>, address: Option<SocketAddr>, option: &str) -> Result<TcpListener> {
     match (inherited, address) {
-        (Some(fd), _) => Ok(tracer::sys::inherited_listener(fd)?),
-        (None, Some(address)) => {
-            TcpListener::bind(address).with_context(|| format!("{option} {address} cannot be listened on"))
-        }
+        (Some(fd), _) => Ok(tracer::sys::inherited(fd)?.into()),
+        (None, Some(address)) => TcpListener::bind(address)
+            .with_context(|| format!("cannot listen on {option} {address}; name another address")),
         (None, None) => anyhow::bail!("{option} is missing: the address to listen on"),
     }
 }
@@ -184,4 +192,9 @@ fn clock_to_go_on(primary: Option<u64>, seen: u64) -> u64 {
     let own = monotonic_ns();
     let estimate = primary.filter(|primary| primary.abs_diff(own) > SAME).unwrap_or(own);
     estimate.max(seen)
+}
+
+/// A set that another thread fills, for the status.
+fn listed(set: &std::sync::Mutex<std::collections::BTreeSet<String>>) -> Vec<String> {
+    set.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().cloned().collect()
 }

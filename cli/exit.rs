@@ -1,11 +1,16 @@
 //! Exit statuses of ftrun itself. Those of the server pass through.
 
-use std::process::ExitCode;
+use std::io::ErrorKind;
 
+use common::log::directory::LogError;
+use common::pair::channel::ChannelError;
+use common::snapshot::StoreError;
 use replayer::driver::ReplayError;
 use replayer::restore::RestoreError;
+use tracer::control::ControlError;
 use tracer::launch::LaunchError;
 use tracer::recorder::RecordingError;
+use tracer::ship::SyncError;
 use tracer::start::StartError;
 
 /// How ftrun ends. The numbers are part of the interface (docs/errors.md).
@@ -15,6 +20,8 @@ pub enum Exit {
     Success,
     /// The server's own end: a wait status as of waitpid(2).
     Server(i32),
+    /// 2: what was typed makes no sense.
+    Usage,
     /// 121: a log or snapshot is damaged, incomplete or of another version.
     BadLog,
     /// 122: the server does what ftrun cannot replicate, or this machine cannot stand in for the other.
@@ -33,11 +40,17 @@ pub enum Exit {
 
 impl Exit {
     /// The number.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an exit status has 8 bits, a signal 7"
+    )]
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,
             Self::Server(status) if libc::WIFEXITED(status) => libc::WEXITSTATUS(status) as u8,
             Self::Server(status) => 128u8.wrapping_add(libc::WTERMSIG(status) as u8),
+            Self::Usage => 2,
             Self::BadLog => 121,
             Self::Unsupported => 122,
             Self::Diverged => 123,
@@ -48,14 +61,14 @@ impl Exit {
         }
     }
 
-    /// Ends this process in this way; a fatal signal of the server is raised again here.
-    pub fn leave(self) -> ExitCode {
+    /// Raises a fatal signal of the server again, in this process; else gives the number to end with.
+    pub fn leave_now(self) -> u8 {
         if let Self::Server(status) = self
             && libc::WIFSIGNALED(status)
         {
             raise(libc::WTERMSIG(status));
         }
-        ExitCode::from(self.code())
+        self.code()
     }
 
     /// The exit status for an error.
@@ -67,8 +80,8 @@ impl Exit {
             if let Some(StartError::Launch(error)) = cause.downcast_ref::<StartError>() {
                 return Self::of_launch(error);
             }
-            if let Some(RecordingError::Unsupported { .. }) = cause.downcast_ref::<RecordingError>() {
-                return Self::Unsupported;
+            if let Some(error) = cause.downcast_ref::<RecordingError>() {
+                return Self::of_recording(error);
             }
             match cause.downcast_ref::<ReplayError>() {
                 Some(ReplayError::Diverged(_)) => return Self::Diverged,
@@ -80,13 +93,42 @@ impl Exit {
                 Some(RestoreError::Missing(_) | RestoreError::Registers(_) | RestoreError::Model(_)) => {
                     return Self::BadLog;
                 }
+                Some(RestoreError::Store(error)) => return Self::of_store(error),
                 _ => {}
             }
-            if cause.downcast_ref::<common::log::directory::LogError>().is_some() {
-                return Self::BadLog;
+            match cause.downcast_ref::<LogError>() {
+                Some(LogError::Io { source, .. }) => return Self::of_reading(source),
+                Some(LogError::Content(error)) => return Self::of_store(error),
+                Some(_) => return Self::BadLog,
+                None => {}
+            }
+            let refused = matches!(cause.downcast_ref(), Some(SyncError::Refused(_)))
+                || matches!(cause.downcast_ref(), Some(ChannelError::Version { .. } | ChannelError::Flags { .. }))
+                || matches!(cause.downcast_ref(), Some(ControlError::Version { .. }));
+            if refused {
+                return Self::Unsupported;
             }
         }
         Self::Failed
+    }
+
+    fn of_store(error: &StoreError) -> Self {
+        if let StoreError::Io { source, .. } = error { Self::of_reading(source) } else { Self::BadLog }
+    }
+
+    /// A log of which a file is missing is no whole log; one that may not be read, or a disk that fails, says nothing about it.
+    fn of_reading(error: &std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
+                Self::BadLog
+            }
+            _ => Self::Failed,
+        }
+    }
+
+    /// The exit status when a server cannot be recorded further.
+    fn of_recording(error: &RecordingError) -> Self {
+        if matches!(error, RecordingError::Unsupported { .. }) { Self::Unsupported } else { Self::Failed }
     }
 
     fn of_launch(error: &LaunchError) -> Self {
@@ -96,6 +138,17 @@ impl Exit {
             _ => Self::Failed,
         }
     }
+}
+
+/// An error and its causes on one line; what a message quotes already is not said twice.
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Dies of a signal as the server did, without leaving a core file of ftrun's own.
@@ -120,6 +173,7 @@ mod tests {
     fn the_numbers_are_those_that_are_documented() {
         let all = [
             (Exit::Success, 0),
+            (Exit::Usage, 2),
             (Exit::BadLog, 121),
             (Exit::Unsupported, 122),
             (Exit::Diverged, 123),
@@ -132,5 +186,32 @@ mod tests {
         for (exit, code) in all {
             assert_eq!(exit.code(), code);
         }
+    }
+    #[test]
+    fn every_number_is_in_the_catalogue() {
+        let catalogue = include_str!("../docs/errors.md");
+        let all = [
+            Exit::Success,
+            Exit::Usage,
+            Exit::BadLog,
+            Exit::Unsupported,
+            Exit::Diverged,
+            Exit::Superseded,
+            Exit::Failed,
+            Exit::NotExecutable,
+            Exit::NotFound,
+        ];
+        for exit in all {
+            let row = format!("| {} | `{exit:?}` |", exit.code());
+            assert!(catalogue.contains(&row), "docs/errors.md has no row `{row}`");
+        }
+        assert!(catalogue.contains("| the server's | `Server` |"));
+    }
+
+    #[test]
+    fn a_cause_is_not_said_twice() {
+        let full = std::io::Error::other("the disk is full");
+        let error = anyhow::Error::new(full).context("/log: the disk is full").context("cannot record");
+        assert_eq!(explain(&error), "cannot record: /log: the disk is full");
     }
 }

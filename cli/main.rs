@@ -4,20 +4,25 @@
 
 mod args;
 mod commands;
+mod ending;
 mod exit;
 mod state;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use exit::Exit;
 
 fn main() -> ExitCode {
-    let arguments = args::Arguments::parse();
-    match commands::run(arguments) {
-        Ok(exit) => exit.leave(),
+    let arguments = match args::Arguments::typed() {
+        Ok(arguments) => arguments,
         Err(error) => {
-            eprintln!("ftrun: {error:#}");
-            exit::Exit::of(&error).leave()
+            // Help goes to standard output and is no error. Nobody reads it where it cannot be written.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage } else { Exit::Success }.code());
         }
+    };
+    match commands::run(arguments) {
+        Ok(exit) => ending::in_order(exit),
+        Err(error) => ending::now(Exit::of(&error), exit::explain(&error)),
     }
 }

@@ -4,9 +4,9 @@
 //! the stream. A socket that nobody answers on is left over from a process that was killed and is removed by who finds it.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +15,8 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
+use crate::ending;
+
 /// A state directory.
 #[derive(Debug)]
 pub struct StateDir {
@@ -22,17 +24,6 @@ pub struct StateDir {
     /// The directory itself: socket paths go through it, since they are limited to 107 bytes.
     handle: File,
     lock: Option<Flock<File>>,
-}
-
-/// Removes a socket when its process ends in order.
-#[derive(Debug)]
-pub struct Served(PathBuf);
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // What is left over is removed by the next who looks.
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 fn default_path() -> PathBuf {
@@ -49,16 +40,41 @@ impl StateDir {
         DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(|| {
             format!("the state directory {} cannot be made; name another with --state-dir", path.display())
         })?;
-        Self::at(path)
+        let state = Self::at(path)?;
+        let owner = state.handle.metadata()?.uid();
+        if asked.is_none() && owner != nix::unistd::getuid().as_raw() {
+            bail!(
+                "the state directory {} belongs to user {owner}, not to the one who runs ftrun; name another with --state-dir",
+                state.path.display()
+            );
+        }
+        state.check_writable()?;
+        Ok(state)
+    }
+
+    /// What cannot be written is to be known before anything runs.
+    fn check_writable(&self) -> Result<()> {
+        let probe = self.join(&format!(".probe-{}", std::process::id()));
+        File::create(&probe).and_then(|_| fs::remove_file(&probe)).with_context(|| self.unwritable())
+    }
+
+    fn unwritable(&self) -> String {
+        let path = self.path.display();
+        format!("the state directory {path} cannot be written: free it up, or name another with --state-dir")
     }
 
     /// Opens a directory that must be there.
     pub fn existing(asked: Option<&Path>) -> Result<Self> {
-        Self::at(asked.map_or_else(default_path, Path::to_owned))
+        let path = asked.map_or_else(default_path, Path::to_owned);
+        if fs::metadata(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            bail!("nothing runs in {}: there is no such state directory", path.display());
+        }
+        Self::at(path)
     }
 
     fn at(path: PathBuf) -> Result<Self> {
-        let handle = File::open(&path).with_context(|| format!("the state directory {}", path.display()))?;
+        let handle =
+            File::open(&path).with_context(|| format!("the state directory {} cannot be opened", path.display()))?;
         Ok(Self { path, handle, lock: None })
     }
 
@@ -75,9 +91,8 @@ impl StateDir {
     /// Keeps others from starting a service in this directory, for as long as a process of this one lives.
     pub fn lock(&mut self) -> Result<()> {
         let path = self.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| {
-            format!("the state directory cannot be written: {}; name another with --state-dir", path.display())
-        })?;
+        let file =
+            File::options().create(true).truncate(false).write(true).open(&path).with_context(|| self.unwritable())?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => self.lock = Some(lock),
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => bail!(
@@ -99,14 +114,22 @@ impl StateDir {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.handle.as_raw_fd()))
     }
 
+    /// The name of the socket that a process answers on.
+    pub fn socket_name(name: &str, pid: i32) -> String {
+        format!("{name}-{pid}.sock")
+    }
+
     /// Answers everyone who asks with what `status` says.
-    pub fn serve(&self, name: &str, status: impl Fn() -> Value + Send + 'static) -> Result<Served> {
-        let file = format!("{name}-{}.sock", std::process::id());
-        let path = self.join(&file);
+    pub fn serve(&self, name: &str, status: impl Fn() -> Value + Send + 'static) -> Result<()> {
+        let file = Self::socket_name(name, std::process::id().cast_signed());
+        let (path, unready) = (self.join(&file), format!("{file}.new"));
         // A process of the same id was killed here.
-        let _ = fs::remove_file(&path);
-        let listener = UnixListener::bind(self.socket_path(&file))
-            .with_context(|| format!("the state directory cannot be written: {}", path.display()))?;
+        let _ = fs::remove_file(self.join(&unready));
+        // It gets its name when it listens: one that does not would be taken for left over, and removed.
+        let listener = UnixListener::bind(self.socket_path(&unready))
+            .and_then(|listener| fs::rename(self.join(&unready), &path).map(|()| listener))
+            .with_context(|| self.unwritable())?;
+        ending::remove(&path);
         std::thread::Builder::new().name("status".into()).spawn(move || {
             for stream in listener.incoming().flatten() {
                 // Who does not wait for the answer does not get it.
@@ -114,7 +137,7 @@ impl StateDir {
                 let _ = stream.write_all(status().to_string().as_bytes());
             }
         })?;
-        Ok(Served(path))
+        Ok(())
     }
 
     /// What all processes say that answer.
@@ -134,7 +157,7 @@ impl StateDir {
                         answers.push(value);
                     }
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                     let _ = fs::remove_file(self.join(name));
                 }
                 Err(_) => {}

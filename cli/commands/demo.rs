@@ -66,9 +66,9 @@ pub fn run(args: Demo) -> Result<Exit> {
         listening && replica(status, "primary").is_some() && replica(status, "backup").is_some()
     })
     .context("the pair does not come up")?;
-    let pid = |role: &str| replica(&before, role).and_then(|r| r["ftrun_pid"].as_i64()).unwrap_or(0) as i32;
-    let (primary, backup) = (pid("primary"), pid("backup"));
-    service.pids = vec![backup, before["proxy"]["pid"].as_i64().unwrap_or(0) as i32];
+    let of_replica = |role: &str| pid(replica(&before, role).map(|replica| &replica["ftrun_pid"]), role);
+    let (primary, backup) = (of_replica("primary")?, of_replica("backup")?);
+    service.pids = vec![backup, pid(Some(&before["proxy"]["pid"]), "proxy")?];
     println!(
         "demo: a key-value server on {free}; primary {primary}, backup {backup}, proxy {}",
         before["proxy"]["pid"]
@@ -106,6 +106,12 @@ pub fn run(args: Demo) -> Result<Exit> {
 
 fn replica<'a>(status: &'a Value, role: &str) -> Option<&'a Value> {
     status["replicas"].as_array()?.iter().find(|replica| replica["role"] == role)
+}
+
+/// A process id in the status: one that is not there must not become 0, which a signal takes for a whole process group.
+fn pid(value: Option<&Value>, of: &str) -> Result<i32> {
+    let pid = value.and_then(Value::as_i64).and_then(|pid| i32::try_from(pid).ok()).filter(|&pid| pid > 0);
+    pid.with_context(|| format!("the status names no process of the {of}"))
 }
 
 fn wait_for(state: &StateDir, ready: impl Fn(&Value) -> bool) -> Result<Value> {

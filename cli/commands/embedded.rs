@@ -1,15 +1,18 @@
 //! Zero configuration: backup and proxy as children of the primary, on loopback.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::unistd::pipe2;
+use tracer::say;
 
 use crate::args::Run;
+use crate::ending::{self, Bond};
 use crate::state::StateDir;
 
 /// How long the children may take to end after the server.
@@ -30,28 +33,27 @@ pub fn start(args: &Run, state: &StateDir) -> Result<Embedded> {
     let log = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no address for the backup")?;
     let control = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no address for the proxy")?;
     let mut embedded = Embedded { children: Vec::new(), backup: log.local_addr()?, control: control.local_addr()? };
-    let inherited: Vec<BorrowedFd<'_>> = [log.as_fd(), control.as_fd()].into_iter().chain(state.lock_fd()).collect();
+    let (parent, held) = pipe2(OFlag::O_CLOEXEC).context("no pipe")?;
+    // It is closed when this process ends, however that comes: until they are needed, the children end with it.
+    let _ = held.into_raw_fd();
+    let mine = [log.as_fd(), control.as_fd(), parent.as_fd()];
+    let inherited: Vec<BorrowedFd<'_>> = mine.into_iter().chain(state.lock_fd()).collect();
     for fd in &inherited {
         fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
     }
-    let spawned = embedded.spawn(args, state, &log, &control);
+    let spawned = embedded.spawn(args, state, [&log, &control].map(AsRawFd::as_raw_fd), parent.as_raw_fd());
     for fd in &inherited {
         fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     }
-    match spawned {
-        Ok(()) => Ok(embedded),
-        Err(error) => {
-            embedded.kill();
-            Err(error)
-        }
-    }
+    spawned.map(|()| embedded)
 }
 
 impl Embedded {
-    fn spawn(&mut self, args: &Run, state: &StateDir, log: &TcpListener, control: &TcpListener) -> Result<()> {
+    fn spawn(&mut self, args: &Run, state: &StateDir, [log, control]: [i32; 2], parent: i32) -> Result<()> {
         let base = || {
             let mut command = Command::new("/proc/self/exe");
             command.arg0("ftrun").arg("--state-dir").arg(state.path());
+            command.args(["--parent-fd", &parent.to_string()]);
             // The terminal's signals are for the server; these two end with it.
             command.process_group(0);
             if !args.faults.without.is_empty() {
@@ -60,43 +62,39 @@ impl Embedded {
             command
         };
         let mut proxy = base();
-        proxy.args(["--proxy", "--control-fd", &control.as_raw_fd().to_string()]);
+        proxy.args(["--proxy", "--control-fd", &control.to_string()]);
         if let Some(listen) = args.listen {
             proxy.args(["--listen", &listen.to_string()]);
         }
         proxy.stdin(Stdio::null()).stdout(Stdio::null());
-        self.children.push(proxy.spawn().context("the proxy cannot be started")?);
+        self.keep(proxy.spawn().context("the proxy cannot be started")?, state, "proxy")?;
         let mut backup = base();
-        backup.args(["--backup", "--listen-fd", &log.as_raw_fd().to_string()]);
-        self.children.push(backup.spawn().context("the backup cannot be started")?);
-        Ok(())
+        backup.args(["--backup", "--listen-fd", &log.to_string()]);
+        self.keep(backup.spawn().context("the backup cannot be started")?, state, "backup")
     }
 
-    /// Lets them go on: one of them has taken over.
-    pub fn leave(self) {
-        drop(self);
+    fn keep(&mut self, child: Child, state: &StateDir, name: &str) -> Result<()> {
+        let pid = i32::try_from(child.id())?;
+        self.children.push(child);
+        ending::with_us(pid, Bond::Service, Some(state.join(&StateDir::socket_name(name, pid))))
     }
 
     /// Waits until both have ended, as they do after the server; ends them when they do not.
     pub fn wait(mut self) {
         let deadline = Instant::now() + PATIENCE;
         for child in &mut self.children {
+            let pid = child.id();
             while let Ok(None) = child.try_wait() {
                 if Instant::now() > deadline {
-                    eprintln!("ftrun: process {} does not end and is killed", child.id());
+                    say!("process {pid} has not ended {} s after the server and is killed", PATIENCE.as_secs());
+                    // It may have ended at this moment.
                     let _ = child.kill();
+                    let _ = child.wait();
+                    break;
                 }
                 std::thread::sleep(Duration::from_millis(2));
             }
-        }
-    }
-
-    /// Ends both.
-    pub fn kill(mut self) {
-        for child in &mut self.children {
-            // One that has ended already is what is wanted.
-            let _ = child.kill();
-            let _ = child.wait();
+            ending::has_ended(pid.cast_signed());
         }
     }
 }

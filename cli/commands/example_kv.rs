@@ -9,6 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 
 use anyhow::{Context, Result};
+use common::abi;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::args::ExampleKv;
@@ -24,7 +25,7 @@ pub fn run(args: ExampleKv) -> Result<Exit> {
     let listener = TcpListener::bind(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    let listening = listener.as_raw_fd() as u64;
+    let listening = abi::word(listener.as_raw_fd());
     epoll.add(listener.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, listening))?;
     let mut clients: BTreeMap<u64, Client> = BTreeMap::new();
     let mut values: BTreeMap<String, String> = BTreeMap::new();
@@ -38,7 +39,7 @@ pub fn run(args: ExampleKv) -> Result<Exit> {
             if event.data() == listening {
                 while let Ok((stream, _)) = listener.accept() {
                     stream.set_nonblocking(true)?;
-                    let number = stream.as_raw_fd() as u64;
+                    let number = abi::word(stream.as_raw_fd());
                     epoll.add(stream.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, number))?;
                     clients.insert(number, Client { stream, input: Vec::new(), output: Vec::new() });
                 }

@@ -1,21 +1,31 @@
 //! `ftrun --proxy`.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use proxy::{Config, Exit as ProxyExit, Faults, Stats};
 use serde_json::json;
 
 use crate::args::Run;
+use crate::ending;
 use crate::exit::Exit;
 use crate::state::StateDir;
 
 pub fn run(args: Run) -> Result<Exit> {
-    super::catch_signals()?;
+    super::catch_signals(args.inherited.parent_fd.is_some())?;
     let state = StateDir::open(args.state_dir.as_deref())?;
     let control = super::listener(args.inherited.control_fd, args.control, "--control")?;
     control.set_nonblocking(true)?;
     allow_many_connections();
     let without = |rule: &str| args.faults.without.iter().any(|one| one == rule);
     let stats = Stats::default();
+    let mut config = Config::default();
+    if let Some(fd) = args.inherited.parent_fd {
+        // Nobody else knows where this proxy is: once the replicas of its parent are gone, none comes back.
+        config.replicas_lost_limit = Duration::from_secs(1);
+        let stats = stats.clone();
+        ending::with_parent(fd, "the proxy", move || stats.read().replicas == 0)?;
+    }
     let config = Config {
         listen_override: args.listen,
         stats: stats.clone(),
@@ -25,9 +35,9 @@ pub fn run(args: Run) -> Result<Exit> {
             ignore_dedup: without("deduplication"),
             ignore_epochs: without("epochs"),
         },
-        ..Config::default()
+        ..config
     };
-    let _served = state.serve("proxy", move || {
+    state.serve("proxy", move || {
         let status = stats.read();
         json!({
             "role": "proxy", "pid": std::process::id(), "epoch": status.epoch.0,

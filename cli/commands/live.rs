@@ -1,6 +1,8 @@
 //! A replica that acts by itself: from the end of replay to the end of the server.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, Result};
@@ -11,6 +13,7 @@ use replayer::live::{self, Identity};
 use replayer::retained::Retained;
 use tracer::control::{Aside, ProxyControl};
 use tracer::recorder::{Ending, Outside, Recorder, Sink, SinkError};
+use tracer::say;
 
 /// A replica that acts alone keeps no log.
 struct NoLog;
@@ -34,6 +37,8 @@ pub struct Survivor<'a> {
     pub replica: ReplicaId,
     /// This machine as the proxy reaches it.
     pub advertise: IpAddr,
+    /// Where to note the sockets whose output is not held back.
+    pub unprotected: &'a Mutex<BTreeSet<String>>,
     /// The primary's CLOCK_MONOTONIC now, in nanoseconds, as far as that is known.
     pub primary_clock: Option<u64>,
 }
@@ -44,17 +49,18 @@ impl Survivor<'_> {
     pub fn serve(self, point: Point, acting: &AtomicU64, went_live: impl FnOnce() -> Result<()>) -> Result<Ending> {
         let pid = point.stopped.pid();
         let clock = super::clock_to_go_on(self.primary_clock, point.kernel.monotonic_ns());
-        let offset = clock.wrapping_sub(super::monotonic_ns()) as i64;
+        let offset = clock.wrapping_sub(super::monotonic_ns()).cast_signed();
         let identity = Identity { epoch: self.epoch, replica: self.replica, advertise: self.advertise };
         let living = live::go_live(point, self.proxy, self.retained, identity, offset)
             .context("the service is lost: this backup cannot go live")?;
         for loss in &living.report.losses {
-            eprintln!("ftrun: not carried over: {} {:?}: {}", loss.what, loss.numbers, loss.why);
+            say!("not carried over: {} {:?}: {}", loss.what, loss.numbers, loss.why);
         }
         went_live()?;
         super::forward_signals(pid);
         let mut sink = NoLog;
-        let mut aside = self.proxy.map(|control| Aside { control, advertise: self.advertise });
+        let mut aside =
+            self.proxy.map(|control| Aside { control, advertise: self.advertise, unprotected: self.unprotected });
         let outside = aside.as_mut().map(|aside| aside as &mut dyn Outside);
         let mut recorder = Recorder::new(living.kernel, &mut sink, outside, living.sites);
         recorder.follow_epoch(acting);
@@ -64,10 +70,7 @@ impl Survivor<'_> {
             recorder.stands_at_return(&registers, number);
         }
         let ended = recorder.run(living.stopped, living.signal);
-        super::forward_signals(0);
-        if ended.is_err() {
-            super::kill_and_reap(pid);
-        }
+        super::forget_signals();
         Ok(ended?)
     }
 }

@@ -1,30 +1,33 @@
 //! The primary: runs and records the server, keeps a backup in step.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use common::arbiter::{ArbiterSpec, Claim, FileArbiter, next_epoch};
 use common::ids::{Epoch, Lsn, ReplicaId};
-use common::orders::{Role, ToProxy, ToReplica};
+use common::orders::{Role, ToProxy};
 use common::pair::message::{Hello, PairSettings};
 use common::pair::state::{Action, Event, Pair, Reason, Timing};
 use common::snapshot::MemoryStore;
 use serde_json::json;
 use tracer::capture::{self, About};
-use tracer::control::{Aside, Notice, ProxyControl};
+use tracer::control::{Aside, ProxyControl};
 use tracer::launch::{self, Command};
 use tracer::monitor::{self, Beside, Replica};
 use tracer::pipeline::{Pipeline, Producer};
 use tracer::recorder::{Ending, Recorder};
+use tracer::say;
 use tracer::ship::{self, Channel, Link, Progress};
 use tracer::start::{self, Started};
 
 use super::embedded::{self, Embedded};
 use crate::args::Run;
+use crate::ending::{self, Bond};
 use crate::exit::Exit;
 use crate::state::StateDir;
 
@@ -37,6 +40,8 @@ struct Shared {
     solo: AtomicBool,
     /// The channel to the backup has failed.
     lost: AtomicBool,
+    /// Sockets whose output is not held back.
+    unprotected: Mutex<BTreeSet<String>>,
     /// The server has ended: what ends now does so in order.
     ending: Arc<AtomicBool>,
 }
@@ -60,7 +65,7 @@ impl Replica for Primary {
                 self.beside.send(self.log_id, epoch, Role::Primary);
             }
             Action::GoSolo => {
-                eprintln!("ftrun: the backup is lost; the server goes on unprotected in epoch {epoch}");
+                say!("the backup is lost; the server goes on unprotected in epoch {epoch}");
                 self.shared.epoch.store(epoch.0, Ordering::SeqCst);
                 self.shared.solo.store(true, Ordering::SeqCst);
                 self.shared.pipeline.discard();
@@ -69,7 +74,7 @@ impl Replica for Primary {
             Action::TellProxy => {
                 let hello = ToProxy::Hello { epoch, replica: self.replica, role: Role::Solo };
                 if let Err(error) = self.control.send(&hello) {
-                    eprintln!("ftrun: the proxy cannot be told of epoch {epoch}: {error}");
+                    say!("the proxy cannot be told of epoch {epoch}: {error}");
                 }
             }
             _ => {}
@@ -83,9 +88,7 @@ impl Replica for Primary {
                 let _ = self.done.send(());
             }
             reason => {
-                eprintln!("ftrun: this replica ends: {reason:?}");
-                // The server ends with its tracer.
-                std::process::exit(Exit::Superseded.code().into());
+                ending::now(super::exit_of(reason), format_args!("this replica ends: {reason}"));
             }
         }
     }
@@ -100,11 +103,9 @@ struct Place {
 }
 
 pub fn run(args: Run) -> Result<Exit> {
-    let Some(program) = args.server.first() else {
-        bail!("no server is named: ftrun [options] -- COMMAND [ARGUMENTS]");
-    };
+    let program = args.server.first().context("no server is named")?;
     launch::find_program(program)?;
-    super::catch_signals()?;
+    super::catch_signals(false)?;
     let mut state = StateDir::open(args.state_dir.as_deref())?;
     let is_embedded = args.peer.is_none() && args.control.is_none();
     if is_embedded {
@@ -117,7 +118,7 @@ pub fn run(args: Run) -> Result<Exit> {
             FileArbiter::create(&dir)?;
             format!("file:{}", dir.display()).parse()?
         }
-        None => bail!("with --peer the arbiter must be named: --arbiter file:DIR on storage that both replicas share"),
+        None => bail!("no arbiter is named"),
     };
     let mut arbiter = super::open_arbiter(&spec, &args.faults)?;
     let claim = Claim { replica: ReplicaId(super::random()), nonce: super::random() };
@@ -128,23 +129,13 @@ pub fn run(args: Run) -> Result<Exit> {
     let pinned = super::Pinned::on(cpu);
     let started = start::start(&command, epoch)?;
     drop(pinned);
-    let pid = started.stopped.pid();
-    let place = place(&args, &state, spec, is_embedded);
-    let outcome = place.and_then(|mut place| {
-        let outcome = pair_and_run(&args, &state, (started, cpu), &mut place, epoch, claim, arbiter);
-        if let Some(embedded) = place.embedded.take() {
-            match &outcome {
-                Ok(Exit::Superseded) => embedded.leave(),
-                Ok(_) => embedded.wait(),
-                Err(_) => embedded.kill(),
-            }
-        }
-        outcome
-    });
-    if outcome.is_err() {
-        super::kill_and_reap(pid);
+    ending::with_us(started.stopped.pid(), Bond::Traced, None)?;
+    let mut place = place(&args, &state, spec, is_embedded)?;
+    let exit = pair_and_run(&args, &state, (started, cpu), &mut place, epoch, claim, arbiter)?;
+    if let Some(embedded) = place.embedded.filter(|_| exit != Exit::Superseded) {
+        embedded.wait();
     }
-    outcome
+    Ok(exit)
 }
 
 fn place(args: &Run, state: &StateDir, arbiter: ArbiterSpec, is_embedded: bool) -> Result<Place> {
@@ -152,11 +143,7 @@ fn place(args: &Run, state: &StateDir, arbiter: ArbiterSpec, is_embedded: bool) 
         let embedded = embedded::start(args, state)?;
         return Ok(Place { peer: embedded.backup, control: embedded.control, arbiter, embedded: Some(embedded) });
     }
-    let (Some(peer), Some(control)) = (args.peer, args.control) else {
-        bail!(
-            "--peer (the backup) and --control (the proxy) belong together; without both, everything runs on this machine"
-        );
-    };
+    let (Some(peer), Some(control)) = (args.peer, args.control) else { bail!("--peer and --control belong together") };
     Ok(Place { peer, control, arbiter, embedded: None })
 }
 
@@ -178,20 +165,12 @@ fn pair_and_run(
     let log_id = super::random();
     let shared = Arc::new(Shared { epoch: AtomicU64::new(epoch.0), ..Shared::default() });
     let ending = Arc::clone(&shared.ending);
-    let control =
-        ProxyControl::connect(place.control, epoch, claim.replica, Role::Primary, move |notice| match notice {
-            Notice::Message(ToReplica::Superseded { epoch }) => {
-                eprintln!("ftrun: the proxy follows epoch {epoch}: another replica acts for the service");
-                std::process::exit(Exit::Superseded.code().into());
-            }
-            Notice::Message(_) => {}
-            Notice::Closed => {
-                if !ending.load(Ordering::SeqCst) {
-                    eprintln!("ftrun: the proxy is gone, and with it all clients; the server is ended");
-                    std::process::exit(Exit::Failed.code().into());
-                }
-            }
-        })?;
+    let control = super::proxy_link::connect(
+        place.control,
+        (epoch, claim.replica, Role::Primary),
+        move || ending.load(Ordering::SeqCst),
+        |_, _| (),
+    )?;
     let control = Arc::new(control);
     let hello = Hello {
         log_id,
@@ -250,10 +229,10 @@ fn pair_and_run(
         }
     })?;
     let sharing = Arc::clone(&shared);
-    let _served = state.serve("primary", move || status(&sharing, pid))?;
+    state.serve("primary", move || status(&sharing, pid))?;
 
     let advertise = args.advertise.unwrap_or_else(|| control.local_ip());
-    let mut aside = Aside { control: &control, advertise };
+    let mut aside = Aside { control: &control, advertise, unprotected: &shared.unprotected };
     let mut producer = Producer(&shared.pipeline);
     let mut recorder = Recorder::new(kernel, &mut producer, Some(&mut aside), sites);
     recorder.follow_epoch(&shared.epoch);
@@ -262,11 +241,15 @@ fn pair_and_run(
     let _pinned = super::Pinned::on(cpu);
     super::forward_signals(pid);
     let ended = recorder.run(stopped, 0);
-    super::forward_signals(0);
+    super::forget_signals();
+    if !matches!(ended, Ok(Ending::Ended(_))) {
+        // Another thread may have ended the server because this replica ends: then it is not for this one to say why.
+        ending::claim();
+    }
     let solo = || shared.solo.load(Ordering::SeqCst);
     match ended? {
         Ending::Killed if !solo() => {
-            eprintln!("ftrun: the server was killed; the backup takes over");
+            say!("the server was killed; the backup takes over");
             Ok(Exit::Superseded)
         }
         Ending::Killed => {
@@ -298,5 +281,6 @@ fn status(shared: &Shared, pid: i32) -> serde_json::Value {
         "role": if solo { "solo" } else { "primary" },
         "ftrun_pid": std::process::id(), "server_pid": pid, "epoch": shared.epoch.load(Ordering::SeqCst),
         "lsn": lsn.0, "acked_lsn": acked, "replayed_lsn": replayed, "lag_ms": if solo { 0 } else { lag },
+        "unprotected": super::listed(&shared.unprotected),
     })
 }

@@ -1,6 +1,6 @@
 //! `ftrun record`: a program and its log, without backup and proxy.
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use common::ids::{Epoch, Lsn};
 use common::log::directory::Writer;
 use common::log::frame;
@@ -12,6 +12,7 @@ use tracer::recorder::{Ending, Recorder};
 use tracer::{ship, start};
 
 use crate::args::Record;
+use crate::ending::{self, Bond};
 use crate::exit::Exit;
 
 const SEGMENT_LEN: u64 = 64 << 20;
@@ -20,28 +21,30 @@ const EPOCH: Epoch = Epoch(1);
 
 pub fn run(args: Record) -> Result<Exit> {
     let cpu = super::processor(args.cpu, 0);
-    super::catch_signals()?;
+    super::catch_signals(false)?;
     let command = Command { argv: args.server.clone(), env: std::env::vars_os().collect(), cpu };
     let pinned = super::Pinned::on(cpu);
     let started = start::start(&command, EPOCH)?;
+    ending::with_us(started.stopped.pid(), Bond::Traced, None)?;
     let mut contents = MemoryStore::default();
     let about = About { log_id: super::random(), lsn: Lsn(0), command: args.server };
     let (stopped, manifest) = capture::capture(started.stopped, &started.kernel, about, &mut contents)?;
     let (patch, sites) = start::patch(&stopped)?;
     drop(pinned);
+    // As text: what cannot be written is no bad log.
     let writer = Writer::create(&args.output, &manifest, &contents, SEGMENT_LEN)
-        .with_context(|| format!("the recording cannot be written to {}", args.output.display()));
-    let writer = match writer {
-        Ok(writer) => writer,
-        Err(error) => {
-            super::end_process(stopped);
-            return Err(error);
-        }
-    };
+        .map_err(|error| anyhow!("the recording cannot be begun: {error}"))?;
     drop(contents);
     let pipeline = Pipeline::default();
     std::thread::scope(|scope| {
-        let shipper = scope.spawn(|| ship(&pipeline, writer));
+        let shipper = scope.spawn(|| {
+            if let Err(error) = ship(&pipeline, writer) {
+                ending::now(
+                    Exit::Failed,
+                    format_args!("the recording cannot be written, the server is ended: {error}"),
+                );
+            }
+        });
         let _pinned = super::Pinned::on(cpu);
         super::forward_signals(stopped.pid());
         let pid = stopped.pid();
@@ -52,14 +55,10 @@ pub fn run(args: Record) -> Result<Exit> {
             .map_err(anyhow::Error::from)
             .and_then(|()| Ok(recorder.note(&patch)?))
             .and_then(|()| Ok(recorder.run(stopped, 0)?));
-        if ending.is_err() {
-            super::kill_and_reap(pid);
-        }
+        super::forget_signals();
         pipeline.close();
-        let shipped = shipper.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the log writer panicked")));
-        let ending = ending?;
-        shipped?;
-        Ok(match ending {
+        shipper.join().map_err(|_| anyhow!("the log writer panicked"))?;
+        Ok(match ending? {
             Ending::Ended(status) => Exit::Server(status),
             Ending::Killed => Exit::Server(libc::SIGKILL),
         })
@@ -76,9 +75,6 @@ fn ship(pipeline: &Pipeline, mut writer: Writer) -> Result<()> {
         let written = frame::seal(EPOCH, batch.first, super::monotonic_ns(), &batch.bytes)
             .map_err(anyhow::Error::from)
             .and_then(|sealed| Ok(writer.append(&sealed)?));
-        if let Err(error) = written {
-            pipeline.fail(error.to_string());
-            return Err(error);
-        }
+        written?;
     }
 }

@@ -1,34 +1,45 @@
 //! `ftrun replay`: a recording runs again and is compared record by record.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::Ipv4Addr;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use common::ids::{ConnId, ReplicaId};
 use common::log::directory::{Reader, Tail};
 use replayer::driver::{Driver, Outputs};
 use replayer::restore;
 use replayer::retained::Retained;
 use tracer::recorder::{Ending, FileAreas};
+use tracer::say;
 
 use super::live::Survivor;
 use crate::args::Replay;
+use crate::ending::{self, Bond};
 use crate::exit::Exit;
 
 /// What the server wrote to its standard output and error is written to ftrun's.
-struct Standard;
+#[derive(Default)]
+struct Standard {
+    failed: Option<std::io::Error>,
+}
 
 impl Outputs for Standard {
     fn produced(&mut self, _: ConnId, _: &[u8]) {}
 
     fn inherited(&mut self, number: i32, bytes: &[u8]) {
-        // A reader who has gone away does not make the replay another one.
-        let _ = match number {
+        let written = match number {
             1 => std::io::stdout().write_all(bytes).and_then(|()| std::io::stdout().flush()),
             2 => std::io::stderr().write_all(bytes),
             _ => Ok(()),
         };
+        // A reader who has gone away does not make the replay another one.
+        if let Err(error) = written
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            self.failed.get_or_insert(error);
+        }
     }
 }
 
@@ -44,6 +55,7 @@ fn live(driver: Driver) -> Result<Exit> {
         epoch,
         replica: ReplicaId(0),
         advertise: Ipv4Addr::LOCALHOST.into(),
+        unprotected: &Mutex::default(),
         primary_clock: None,
     };
     let ended = survivor.serve(point, &AtomicU64::new(epoch.0), || Ok(()))?;
@@ -58,8 +70,10 @@ pub fn run(args: Replay) -> Result<Exit> {
     let _pinned = super::Pinned::on(cpu);
     let mut reader = Reader::open(&args.directory)?;
     let (stopped, kernel) = restore::restore(reader.manifest(), reader.content(), cpu)?;
-    let mut driver =
-        Driver::new(stopped, kernel, FileAreas::in_snapshot(&reader.manifest().memory), reader.manifest().lsn);
+    ending::with_us(stopped.pid(), Bond::Traced, None)?;
+    let mut outputs = Standard::default();
+    let files = FileAreas::in_snapshot(&reader.manifest().memory);
+    let mut driver = Driver::new(stopped, kernel, files, reader.manifest().lsn);
     let mut records = 0u64;
     for entry in reader.by_ref() {
         if args.live_after == Some(records) {
@@ -67,27 +81,25 @@ pub fn run(args: Replay) -> Result<Exit> {
         }
         let step = entry
             .map_err(anyhow::Error::from)
-            .and_then(|entry| Ok(driver.apply(entry.lsn, &entry.record, &mut Standard)?));
-        if let Err(error) = step {
-            driver.kill();
-            return Err(error);
+            .and_then(|entry| Ok(driver.apply(entry.lsn, &entry.record, &mut outputs)?));
+        step?;
+        if let Some(error) = outputs.failed {
+            return Err(anyhow!("the server's output cannot be written: {error}"));
         }
         records += 1;
     }
     if args.live_after.is_some() {
         return live(driver);
     }
-    driver.kill();
     match reader.tail() {
         Some(Tail::Ended) => {}
-        Some(Tail::Open) => eprintln!("ftrun: the log ends while the server runs: its recorder was stopped"),
+        Some(Tail::Open) => say!("the log ends while the server runs: its recorder was stopped"),
         Some(Tail::Torn { lsn, bytes }) => {
-            eprintln!(
-                "ftrun: the log is cut in the frame at LSN {lsn} ({bytes} bytes left over): its recorder was killed"
-            );
+            say!("the log is cut in the frame at LSN {lsn} ({bytes} bytes left over): its recorder was killed");
         }
         None => bail!("the log has no end"),
     }
-    eprintln!("replayed {records} records, identical");
+    let last = format!("replayed {records} records, identical\n");
+    std::io::stderr().write_all(last.as_bytes()).context("the result cannot be written to standard error")?;
     Ok(Exit::Success)
 }

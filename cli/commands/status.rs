@@ -1,6 +1,9 @@
 //! `ftrun status`.
 
-use anyhow::{Result, bail};
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write as _};
+
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::args::Status;
@@ -35,19 +38,25 @@ pub fn run(args: Status) -> Result<Exit> {
     let Some(status) = gather(&state)? else {
         bail!("nothing runs in {}", state.path().display());
     };
-    if args.json {
-        println!("{status}");
-        return Ok(Exit::Success);
+    let text = if args.json { format!("{status}\n") } else { as_text(&status)? };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("the status cannot be written"),
+        _ => Ok(Exit::Success),
     }
-    println!("epoch {}", status["epoch"]);
+}
+
+fn as_text(status: &Value) -> Result<String> {
+    let mut text = format!("epoch {}\n", status["epoch"]);
     if let Some(proxy) = status["proxy"].as_object() {
-        println!(
+        writeln!(
+            text,
             "proxy    pid {:<8} connections {} listening on {}",
             proxy["pid"], proxy["connections"], proxy["listen"]
-        );
+        )?;
     }
     for replica in status["replicas"].as_array().into_iter().flatten() {
-        println!(
+        writeln!(
+            text,
             "{:<8} pid {:<8} server {} lsn {} acknowledged {} replayed {} lag {} ms",
             replica["role"].as_str().unwrap_or("?"),
             replica["ftrun_pid"],
@@ -56,7 +65,10 @@ pub fn run(args: Status) -> Result<Exit> {
             replica["acked_lsn"],
             replica["replayed_lsn"],
             replica["lag_ms"],
-        );
+        )?;
+        for socket in replica["unprotected"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            writeln!(text, "         without the output rule: {socket}")?;
+        }
     }
-    Ok(Exit::Success)
+    Ok(text)
 }

@@ -31,6 +31,7 @@ mod table;
 mod tests;
 mod timer;
 mod transfer;
+mod unprotected;
 
 use std::collections::BTreeMap;
 

@@ -5,6 +5,7 @@
 //! or write bytes do so through `std::io` traits or on a path that the caller names.
 #![forbid(unsafe_code)]
 
+pub mod abi;
 pub mod arbiter;
 pub mod codec;
 pub mod cpu;

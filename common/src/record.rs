@@ -47,10 +47,8 @@ pub enum Kind {
 pub enum Placement {
     /// At the return of the call recorded before, which it interrupted.
     Exit = 0,
-    /// Where the next call would have begun: instead of it, which is then called again.
-    Entry = 1,
     /// The instruction that the server runs into faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP): it needs no placing.
-    Fault = 2,
+    Fault = 1,
 }
 
 /// A trapped instruction.
@@ -183,8 +181,7 @@ impl Placement {
     pub fn from_result(value: i64) -> Option<Self> {
         match value {
             0 => Some(Self::Exit),
-            1 => Some(Self::Entry),
-            2 => Some(Self::Fault),
+            1 => Some(Self::Fault),
             _ => None,
         }
     }
@@ -215,7 +212,7 @@ impl Record {
         let start = out.len();
         out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
         out.push(self.kind as u8);
-        out.push(self.args.len() as u8);
+        out.push(u8::try_from(self.args.len()).unwrap_or(u8::MAX));
         out.extend_from_slice(&self.number.to_le_bytes());
         out.extend_from_slice(&self.result.to_le_bytes());
         out.extend_from_slice(&self.check.to_le_bytes());

@@ -8,6 +8,7 @@ pub mod gather;
 pub mod names;
 pub mod nr;
 pub mod operations;
+pub mod rules;
 pub mod shape;
 pub mod table;
 
@@ -24,6 +25,6 @@ pub fn resolve(number: u64, args: &[u64; 6]) -> Result<&'static Shape, Refusal> 
     }
     let index = usize::try_from(number).unwrap_or(usize::MAX);
     let shape = table::find(index).ok_or_else(|| Refusal::unknown_call(number))?;
-    operations::check_flags(shape, args)?;
+    rules::check(shape, args)?;
     Ok(shape)
 }

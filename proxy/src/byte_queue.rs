@@ -65,7 +65,7 @@ impl ByteQueue {
     /// Bytes held.
     #[must_use]
     pub fn len(&self) -> usize {
-        (self.end - self.base) as usize
+        distance(self.base, self.end)
     }
 
     /// Whether nothing is held.
@@ -96,7 +96,7 @@ impl ByteQueue {
     /// Takes in what was appended to [`ByteQueue::spare`] and says how much it was.
     pub fn commit(&mut self) -> usize {
         let end = self.chunks.back().map_or(self.end, Chunk::end);
-        let grown = (end - self.end) as usize;
+        let grown = distance(self.end, end);
         self.end = end;
         grown
     }
@@ -117,8 +117,8 @@ impl ByteQueue {
             if used == MAX_SLICES || chunk.start >= to {
                 break;
             }
-            let begin = from.saturating_sub(chunk.start) as usize;
-            let end = (to.min(chunk.end()) - chunk.start) as usize;
+            let begin = distance(chunk.start, from.max(chunk.start));
+            let end = distance(chunk.start, to.min(chunk.end()));
             if begin < end {
                 out[used] = IoSlice::new(&chunk.bytes[begin..end]);
                 used += 1;
@@ -156,9 +156,15 @@ impl ByteQueue {
             self.chunks.pop_back();
         }
         if let Some(tail) = self.chunks.back_mut() {
-            tail.bytes.truncate((self.end - tail.start) as usize);
+            tail.bytes.truncate(distance(tail.start, self.end));
         }
     }
+}
+
+/// Bytes from one offset of a stream to another, between which all bytes are in memory.
+#[expect(clippy::cast_possible_truncation, reason = "a length in memory is a usize")]
+pub(crate) fn distance(from: u64, to: u64) -> usize {
+    (to - from) as usize
 }
 
 /// The bytes of all pieces.
@@ -213,7 +219,7 @@ mod tests {
                     Step::Push(n) => {
                         // Every push has other bytes, so that a mix-up after a truncation shows.
                         fresh += 1;
-                        let bytes: Vec<u8> = (0..n as u32).map(|i| (i.wrapping_mul(31) + fresh) as u8).collect();
+                        let bytes: Vec<u8> = (0u32..).take(n).map(|i| (i.wrapping_mul(31) + fresh).to_le_bytes()[0]).collect();
                         queue.push(&bytes);
                         model.extend_from_slice(&bytes);
                     }

@@ -418,9 +418,10 @@ impl Connection {
         self.write_failed = false;
     }
 
-    /// The server closed the listener: a connection that it has not been given is refused.
+    /// The server closed the listener: a connection that it has not been given is refused. One that is being made may have
+    /// been accepted already: whether it comes to be tells.
     pub fn refuse(&mut self) {
-        if self.link == Link::Wanted(Target::Listener) {
+        if self.link == Link::Wanted(Target::Listener) && self.id.is_none() {
             self.fail(ConnectionError::Refused);
         }
     }

@@ -170,11 +170,7 @@ impl Control {
             }
             ToProxy::Unlisten { id } => {
                 shared.authority.borrow().may_serve(self.id)?;
-                let closing = shared.listening.borrow_mut().unlisten(id);
-                if let Some(closing) = closing {
-                    // Aborted: it ends at once, and its port is free for the next order.
-                    let _ = closing.await;
-                }
+                shared.listening.borrow_mut().unlisten(id);
                 shared.for_all(|entry, state| {
                     if entry.listener == id {
                         state.refuse();

@@ -289,6 +289,9 @@ impl Pump {
                     say!("a client waits, the server cannot be reached: {error}");
                 }
                 self.retry_at = Some(Instant::now() + self.shared.config.reconnect_interval);
+                if !self.shared.listening.borrow().is_open(self.entry.listener) {
+                    state.refuse();
+                }
             }
         }
     }

@@ -4,15 +4,17 @@
 //! gives EADDRINUSE. Clients are accepted whether or not a server is there: without one they wait in the proxy.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use common::orders::{Listener, ListenerId};
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::duplex::pump;
@@ -28,7 +30,8 @@ const REOPEN_BACKLOG: i32 = 1024;
 #[derive(Debug)]
 enum Socket {
     Bound(TcpSocket),
-    Accepting(JoinHandle<()>),
+    /// The task holds no strong reference: the listener closes when it is dropped from here.
+    Accepting(Rc<TcpListener>, JoinHandle<()>),
     /// On its way from bound to accepting, which failed.
     Broken,
 }
@@ -44,8 +47,8 @@ struct Slot {
 #[derive(Debug, Default)]
 pub(crate) struct Listening {
     slots: BTreeMap<ListenerId, Slot>,
-    /// Where each listener was bound, also after it was closed: a takeover may need it again.
-    places: BTreeMap<ListenerId, SocketAddr>,
+    /// Where each listener was bound, and whether for IPv6 only, also after it was closed: a takeover may need it again.
+    places: BTreeMap<ListenerId, (SocketAddr, bool)>,
     override_first: Option<SocketAddr>,
 }
 
@@ -78,7 +81,7 @@ impl Listening {
             return Ok(slot.at);
         }
         let place = self.places.get(&id).copied();
-        let at = place.or(self.override_first).unwrap_or(asked);
+        let (at, v6_only) = place.unwrap_or((self.override_first.unwrap_or(asked), v6_only));
         let (socket, at) = bound(at, v6_only).map_err(|error| {
             say!("cannot bind {at} for the server's {asked}: {error}");
             errno(&error)
@@ -86,19 +89,16 @@ impl Listening {
         if place.is_none() {
             self.override_first = None;
         }
-        self.places.insert(id, at);
+        self.places.insert(id, (at, v6_only));
         self.slots.insert(id, Slot { at, real: None, socket: Socket::Bound(socket) });
         Ok(at)
     }
 
-    /// Closes a listener; the returned task must have ended before its port is free.
-    pub(crate) fn unlisten(&mut self, id: ListenerId) -> Option<JoinHandle<()>> {
-        match self.slots.remove(&id)?.socket {
-            Socket::Accepting(task) => {
-                task.abort();
-                Some(task)
-            }
-            Socket::Bound(_) | Socket::Broken => None,
+    /// Closes a listener; its port is free at once, for an order that comes with the next message.
+    pub(crate) fn unlisten(&mut self, id: ListenerId) {
+        if let Some(Slot { socket: Socket::Accepting(listener, task), .. }) = self.slots.remove(&id) {
+            task.abort();
+            drop(listener);
         }
     }
 
@@ -114,9 +114,14 @@ impl Listening {
         self.slots.get(&id)?.real
     }
 
+    /// Whether the server has not closed a listener.
+    pub(crate) fn is_open(&self, id: ListenerId) -> bool {
+        self.slots.contains_key(&id)
+    }
+
     /// Addresses where clients are accepted.
     pub(crate) fn open(&self) -> Vec<SocketAddr> {
-        let open = self.slots.values().filter(|slot| matches!(slot.socket, Socket::Accepting(_)));
+        let open = self.slots.values().filter(|slot| matches!(slot.socket, Socket::Accepting(..)));
         open.map(|slot| slot.at).collect()
     }
 }
@@ -131,7 +136,7 @@ pub(crate) fn listen(shared: &Rc<Shared>, listener: &Listener, backlog: i32) -> 
         return Err(Errno::EINVAL as i32);
     };
     slot.real = Some(listener.real);
-    if matches!(slot.socket, Socket::Accepting(_)) {
+    if matches!(slot.socket, Socket::Accepting(..)) {
         return Ok(());
     }
     if let Socket::Bound(socket) = std::mem::replace(&mut slot.socket, Socket::Broken) {
@@ -142,7 +147,9 @@ pub(crate) fn listen(shared: &Rc<Shared>, listener: &Listener, backlog: i32) -> 
             errno(&error)
         })?;
         say!("clients of {} connect to {}", listener.asked, slot.at);
-        slot.socket = Socket::Accepting(spawn_local(accept(Rc::clone(shared), listener.id, open)));
+        let open = Rc::new(open);
+        let task = spawn_local(accept(Rc::clone(shared), listener.id, Rc::downgrade(&open)));
+        slot.socket = Socket::Accepting(open, task);
         return Ok(());
     }
     Err(Errno::EADDRINUSE as i32)
@@ -163,9 +170,18 @@ pub(crate) fn move_listeners(shared: &Rc<Shared>, listeners: &[Listener]) {
     }
 }
 
-async fn accept(shared: Rc<Shared>, id: ListenerId, listener: TcpListener) {
-    loop {
-        match listener.accept().await {
+/// The next client; nothing when the listener is closed.
+async fn next(listener: &Weak<TcpListener>) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    poll_fn(|context| match listener.upgrade() {
+        Some(listener) => listener.poll_accept(context).map(Some),
+        None => Poll::Ready(None),
+    })
+    .await
+}
+
+async fn accept(shared: Rc<Shared>, id: ListenerId, listener: Weak<TcpListener>) {
+    while let Some(accepted) = next(&listener).await {
+        match accepted {
             Ok((client, _)) => {
                 // Failing means that the client is gone already; reading it will tell.
                 let _ = client.set_nodelay(true);

@@ -19,7 +19,7 @@ use std::io::IoSlice;
 
 use thiserror::Error;
 
-use crate::byte_queue::{ByteQueue, MAX_SLICES};
+use crate::byte_queue::{ByteQueue, MAX_SLICES, distance};
 
 /// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub struct Output {
     solo: bool,
     /// Offset of the next byte that the server connection brings.
     arriving: u64,
+    /// What is below this offset the new primary sends before anything else moves: it is always read.
+    supplied: u64,
     /// How the server connection ended.
     upstream_end: Option<End>,
     backlog_limit: usize,
@@ -98,6 +100,7 @@ impl Output {
             finished: false,
             solo,
             arriving: 0,
+            supplied: 0,
             upstream_end: None,
             backlog_limit,
             unheld,
@@ -123,11 +126,12 @@ impl Output {
     }
 
     /// Whether the server connection is to be read. Only output that may go out counts against the limit; see
-    /// [`crate::Config::backlog_limit`].
+    /// [`crate::Config::backlog_limit`]. What a new primary supplies is taken at once, however slow the client is: it
+    /// fitted into the buffers of the lost one, and until it is taken nobody is served.
     #[must_use]
     pub fn wants(&self) -> bool {
         let backlog = self.limit().saturating_sub(self.passed());
-        self.upstream_end.is_none() && (backlog < self.backlog_limit as u64 || self.overlap() > 0)
+        self.upstream_end.is_none() && (backlog < self.backlog_limit as u64 || self.arriving < self.supplied)
     }
 
     /// Bytes that the server connection will bring again: they go to [`Output::compare`], not to [`Output::space`].
@@ -155,7 +159,7 @@ impl Output {
     pub fn compare(&mut self, again: &[u8]) -> Result<(), OutputError> {
         let mut at = self.arriving;
         self.arriving += again.len() as u64;
-        let mut rest = &again[self.held.base().saturating_sub(at).min(again.len() as u64) as usize..];
+        let mut rest = &again[distance(at, self.held.base().clamp(at, self.arriving))..];
         at = at.max(self.held.base());
         while !rest.is_empty() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
@@ -256,6 +260,7 @@ impl Output {
         }
         self.release(produced, finished);
         self.arriving = output_from;
+        self.supplied = produced.max(self.received());
         self.upstream_end = None;
         self.go_solo();
         Ok(())
@@ -381,6 +386,21 @@ mod tests {
         output.release(3, false);
         pass_all(&mut output);
         assert_eq!(output.carry(2, false, 0), Err(OutputError::BeyondLog { passed: 3, produced: 2 }));
+    }
+
+    #[test]
+    fn what_a_new_primary_supplies_is_taken_although_the_client_is_slow() {
+        let mut output = Output::new(false, 4, false, false);
+        arrive(&mut output, b"0123456");
+        output.release(20, false);
+        assert!(!output.wants(), "seven bytes are due, four may wait");
+        output.carry(12, false, 5).unwrap();
+        assert!(output.wants());
+        output.compare(b"56").unwrap();
+        arrive(&mut output, b"789");
+        assert!(output.wants(), "the log produces two more");
+        arrive(&mut output, b"ab");
+        assert!(!output.wants(), "from here on the new primary waits for the client");
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Default for Ports {
         let range = std::fs::read_to_string(PORT_RANGE).ok().and_then(|text| parse(&text)).unwrap_or(DEFAULT_PORTS);
         // Begins elsewhere than its predecessor did, whose ports may still rest in TIME_WAIT.
         let width = u32::from(range.1 - range.0) + 1;
-        let next = range.0 + (std::process::id().wrapping_mul(0x9e37_79b1) % width) as u16;
+        let next = u32::from(range.0) + std::process::id().wrapping_mul(0x9e37_79b1) % width;
+        let next = u16::try_from(next).unwrap_or(range.0);
         Self { range, next }
     }
 }

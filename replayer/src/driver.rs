@@ -8,6 +8,7 @@ mod execute;
 
 use std::collections::VecDeque;
 
+use common::abi;
 use common::ids::{ConnId, Lsn};
 use common::kernel::{Kernel, Object};
 use common::record::{Kind, Record, Segment, SegmentRole};
@@ -294,7 +295,7 @@ impl Driver {
         };
         let regs = stopped.registers()?;
         let mut call = call_of(&regs);
-        let found = Record { number: call.number as u16, ..Record::new(Kind::Call, 0, 0) };
+        let found = Record { number: call.record_number(), ..Record::new(Kind::Call, 0, 0) };
         if call.number != u64::from(record.number) || call.args[..record.args.len()] != record.args[..] {
             let mut found = found;
             found.args = call.args[..record.args.len()].to_vec();
@@ -395,7 +396,7 @@ impl Driver {
         if sent.is_empty() {
             return;
         }
-        let fd = call.args[0] as i32;
+        let fd = abi::int(call.args[0]);
         if let Some(conn) = self.kernel.conn_of_fd(fd) {
             outputs.produced(conn, sent);
         } else if let Some(Object::Inherited(inherited)) = self.kernel.object(fd) {
@@ -431,7 +432,7 @@ impl Driver {
     }
 
     fn end(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
-        let status = record.result as i32;
+        let status = abi::int_result(record.result);
         // The signal took it in the midst of its own code, wherever that was, or is the one that is being delivered.
         if libc::WIFSIGNALED(status) && matches!(self.at, At::Ready(_, 0) | At::Delivering(..)) {
             if let At::Ready(stopped, _) | At::Delivering(stopped, _) = self.take() {
@@ -467,7 +468,7 @@ impl Driver {
         let found = match regs {
             Some(regs) if name == "a system call" => {
                 let call = call_of(&regs);
-                let mut record = Record::new(Kind::Call, call.number as u16, 0);
+                let mut record = Record::new(Kind::Call, call.record_number(), 0);
                 record.args = call.args.to_vec();
                 format!("the call {}", describe(&record))
             }

@@ -28,10 +28,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use common::abi;
 use common::ids::ConnId;
 use common::kernel::{Description, DescriptionId, Kernel, Object, PipeId};
 use common::orders::Listener;
 use thiserror::Error;
+use tracer::clock::now_ns;
 
 use server::Server;
 
@@ -197,7 +199,7 @@ impl Clock {
     /// A clock that is `offset_ns` ahead of this machine's, now.
     #[must_use]
     pub fn ahead_by(offset_ns: i64) -> Self {
-        Self { now_ns: timers::own_clock(libc::CLOCK_MONOTONIC).saturating_add_signed(offset_ns), offset_ns }
+        Self { now_ns: now_ns(libc::CLOCK_MONOTONIC).saturating_add_signed(offset_ns), offset_ns }
     }
 }
 
@@ -266,7 +268,7 @@ impl Revival<'_> {
         for number in 0..3 {
             if self.kernel.object(number).is_none() {
                 // Not open is what it should be.
-                self.server.try_run(libc::SYS_close, [number as u64, 0, 0, 0, 0, 0])?.ok();
+                self.server.try_run(libc::SYS_close, [abi::word(number), 0, 0, 0, 0, 0])?.ok();
             }
         }
         Ok(())

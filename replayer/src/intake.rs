@@ -97,7 +97,7 @@ impl Intake {
                 }
             };
             if let Err(reason) = taken {
-                eprintln!("ftrun: the log cannot be followed: {reason}");
+                tracer::say!("the log cannot be followed: {reason}");
                 let _ = events.send(Event::Diverged);
                 return;
             }
@@ -138,7 +138,7 @@ impl Intake {
             && !progress.is_empty()
             && let Err(error) = proxy.send(&ToProxy::Release { progress })
         {
-            eprintln!("ftrun: output cannot be released: {error}");
+            tracer::say!("output cannot be released: {error}");
         }
         let ack = ToPrimary::Ack { received: state.received, replayed: state.replayed };
         // A primary that is gone is noticed by the reader.
@@ -198,13 +198,16 @@ impl Intake {
     #[must_use]
     pub fn progress(&self) -> (Lsn, Lsn, u64) {
         let state = self.lock();
-        let lag = state.queue.front().map_or(0, |item| item.arrived.elapsed().as_millis() as u64);
+        let lag =
+            state.queue.front().map_or(0, |item| u64::try_from(item.arrived.elapsed().as_millis()).unwrap_or(u64::MAX));
         (state.received, state.replayed, lag)
     }
 
     /// The primary's CLOCK_MONOTONIC now, as far as its last frame tells, in nanoseconds.
     #[must_use]
     pub fn primary_clock(&self) -> Option<u64> {
-        self.lock().clock.map(|(time, arrived)| time + arrived.elapsed().as_nanos() as u64)
+        self.lock()
+            .clock
+            .map(|(time, arrived)| time.saturating_add(u64::try_from(arrived.elapsed().as_nanos()).unwrap_or(u64::MAX)))
     }
 }

@@ -141,18 +141,19 @@ pub fn take_over(
     let listener = TcpListener::bind((identity.advertise, 0)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let resume = listener.local_addr().map_err(failed)?;
-    let carried: Vec<Carried> = kernel
-        .connections()
-        .iter()
-        .filter(|progress| !(progress.closed && retained.has_received(progress.conn, progress.produced)))
-        .map(|progress| {
-            // A connection that the proxy has all of has nothing kept: it goes on where it stands.
-            let (start, bytes) = retained.rest(progress.conn);
-            let output_from = if bytes.is_empty() { progress.produced } else { start };
-            Carried { progress, output_from }
-        })
-        .collect();
-    let mut awaited: BTreeMap<ConnId, bool> = carried.iter().map(|c| (c.progress.conn, c.progress.closed)).collect();
+    let mut carried = Vec::new();
+    // What each connection is sent is settled together with where it begins: the proxy may go on to say what it has received.
+    let mut awaited = BTreeMap::new();
+    for progress in kernel.connections().iter() {
+        if progress.closed && retained.has_received(progress.conn, progress.produced) {
+            continue;
+        }
+        let (start, rest) = retained.rest(progress.conn);
+        // A connection that the proxy has all of has nothing kept: it goes on where it stands.
+        let output_from = if rest.is_empty() { progress.produced } else { start };
+        carried.push(Carried { progress, output_from });
+        awaited.insert(progress.conn, Awaited { closed: progress.closed, rest });
+    }
     let listeners = sockets.as_ref().map(|s| s.listeners()).unwrap_or_default();
     let message = ToProxy::Takeover { epoch: identity.epoch, replica: identity.replica, resume, listeners, carried };
     match proxy.ask(&message, "Takeover")? {
@@ -161,7 +162,7 @@ pub fn take_over(
             awaited.retain(|conn, _| !gone.contains(conn));
         }
         other => {
-            eprintln!("ftrun: the proxy answers a takeover with {other:?}");
+            tracer::say!("the proxy answers a takeover with {other:?}");
             return Err(LiveError::Superseded(identity.epoch));
         }
     }
@@ -171,16 +172,15 @@ pub fn take_over(
             wait_readable(&listener, deadline);
             continue;
         };
-        let Some((conn, stream)) = greet(stream, identity.epoch, retained) else { continue };
-        if let Some(closed) = awaited.remove(&conn)
-            && !closed
+        let Some((conn, stream)) = greet(stream, identity.epoch, &awaited) else { continue };
+        if let Some(Awaited { closed: false, .. }) = awaited.remove(&conn)
             && let Some(sockets) = &mut sockets
         {
             sockets.insert(conn, stream.into());
         }
     }
     for conn in awaited.keys() {
-        eprintln!("ftrun: the proxy did not bring connection {conn} back: its client is taken for gone");
+        tracer::say!("the proxy did not bring connection {conn} back: its client is taken for gone");
     }
     Ok(())
 }
@@ -194,8 +194,15 @@ fn wait_readable(listener: &TcpListener, deadline: Instant) {
     let _ = nix::poll::poll(&mut fds, timeout);
 }
 
-/// Reads the header of a resumed connection and sends what the proxy lacks.
-fn greet(mut stream: TcpStream, epoch: Epoch, retained: &Retained) -> Option<(ConnId, TcpStream)> {
+/// A connection that the proxy is to bring back.
+struct Awaited {
+    closed: bool,
+    /// The output that it is sent first.
+    rest: Vec<u8>,
+}
+
+/// Reads the header of a resumed connection and sends what the proxy may lack.
+fn greet(mut stream: TcpStream, epoch: Epoch, awaited: &BTreeMap<ConnId, Awaited>) -> Option<(ConnId, TcpStream)> {
     stream.set_nonblocking(false).ok()?;
     stream.set_nodelay(true).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -203,8 +210,7 @@ fn greet(mut stream: TcpStream, epoch: Epoch, retained: &Retained) -> Option<(Co
     let mut raw = [0; RESUME_HEADER_LEN];
     stream.read_exact(&mut raw).ok()?;
     let header = ResumeHeader::decode(&raw).filter(|header| header.epoch == epoch)?;
-    let (_, rest) = retained.rest(header.conn);
-    stream.write_all(&rest).ok()?;
+    stream.write_all(&awaited.get(&header.conn)?.rest).ok()?;
     stream.set_read_timeout(None).ok()?;
     stream.set_write_timeout(None).ok()?;
     // The server has set its own options, or has not.

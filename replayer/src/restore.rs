@@ -2,6 +2,7 @@
 //!
 //! Descriptors are not restored: during replay none is needed, and going live makes them from the model.
 
+use common::abi;
 use common::codec;
 use common::kernel::Kernel;
 use common::snapshot::{Area, Chunk, ContentHash, ContentSource, Manifest, StoreError};
@@ -76,6 +77,7 @@ pub fn restore(
     let regs =
         ptrace::registers_from_bytes(&manifest.registers).ok_or(RestoreError::Registers(manifest.registers.len()))?;
     let stopped = launch::blank(cpu)?;
+    let provisional = launch::provisional(&stopped)?;
     let pid = stopped.pid();
     let mut session = Session::begin(stopped, regs);
     for mapping in launch::maps(pid)? {
@@ -95,6 +97,7 @@ pub fn restore(
     let (stopped, _) = session.end()?;
     stopped.set_xstate(&manifest.xstate)?;
     stopped.set_signal_mask(kernel.mask())?;
+    provisional.keep();
     Ok((stopped, kernel))
 }
 
@@ -133,7 +136,7 @@ fn map(session: Session, area: &Area, contents: &dyn ContentSource) -> Result<Se
     if area.flags & Area::STACK != 0 {
         flags |= libc::MAP_STACK;
     }
-    let args = [area.start, area.end - area.start, area.prot.into(), flags as u64, u64::MAX, 0];
+    let args = [area.start, area.end - area.start, area.prot.into(), abi::word(flags), u64::MAX, 0];
     let (session, _) = session.call(nr::MMAP.into(), args)?;
     for (range, chunk) in area.ranges() {
         if let Chunk::Hash(hash) = chunk {
@@ -165,7 +168,8 @@ fn set_layout(session: Session, manifest: &Manifest) -> Result<Session, RestoreE
     ] {
         map.extend(word.to_le_bytes());
     }
-    map.extend((layout.auxv.len() as u32).to_le_bytes());
+    // The kernel refuses what is longer than a process may have.
+    map.extend(u32::try_from(layout.auxv.len()).unwrap_or(u32::MAX).to_le_bytes());
     map.extend(u32::MAX.to_le_bytes()); // the executable stays as it is
     map.extend(&layout.auxv);
     let address = session.scratch(&map)?;
@@ -178,11 +182,14 @@ fn set_signals(mut session: Session, kernel: &Kernel) -> Result<Session, Restore
         let words = [disposition.handler, disposition.flags, disposition.restorer, disposition.mask];
         let raw: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let address = session.scratch(&raw)?;
-        session = session.call(nr::RT_SIGACTION.into(), [signal as u64, address, 0, 8, 0, 0])?.0;
+        session = session.call(nr::RT_SIGACTION.into(), [abi::word(signal), address, 0, 8, 0, 0])?.0;
     }
     if let Some(stack) = kernel.signals().altstack() {
-        let raw =
-            [&stack.base.to_le_bytes()[..], &u64::from(stack.flags as u32).to_le_bytes(), &stack.size.to_le_bytes()];
+        let raw = [
+            &stack.base.to_le_bytes()[..],
+            &u64::from(stack.flags.cast_unsigned()).to_le_bytes(),
+            &stack.size.to_le_bytes(),
+        ];
         let address = session.scratch(&raw.concat())?;
         session = session.call(nr::SIGALTSTACK.into(), [address, 0, 0, 0, 0, 0])?.0;
     }

@@ -17,9 +17,10 @@ struct Kept {
 
 impl Kept {
     fn trim(&mut self) {
-        let drop = self.received.saturating_sub(self.start).min(self.bytes.len() as u64);
-        self.bytes.drain(..drop as usize);
-        self.start += drop;
+        let known = usize::try_from(self.received.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        let known = known.min(self.bytes.len());
+        self.bytes.drain(..known);
+        self.start += known as u64;
     }
 }
 

@@ -32,8 +32,9 @@ guests! {
     shared_write_refused sigaltstack sigbus siginfo siglongjmp signalfd signals_ignored sigprocmask_pending
     sigsuspend sleep sleep_interrupted sleep_restarted socket_options socketpair stack_overflow stat statfs
     static_pie static_plain static_smallest statx stdin stdio sync sysinfo tcp tcp_accept4 tcp_half_close tcp_ipv6
-    tcp_nonblocking tcp_refused tcp_reset temporary_files thread_pointers time_of_day timerfd udp uname
-    unix_descriptor unix_stream unknown_refused vector_state vectors_partial wait_for_nobody
+    tcp_nonblocking tcp_refused tcp_reset tcp_reset_before_accept temporary_files thread_pointers time_of_day
+    timerfd udp uname unix_descriptor unix_stream unknown_refused vector_state vectors_partial vsyscall
+    wait_for_nobody
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! what the client saw byte by byte: see [`service`]. What cannot be the same is written into the test as such. `docs/going-live.md`
 //! lists the kinds and the tests that show them.
 
+#![expect(clippy::cast_possible_truncation, reason = "patterns of bytes, and the kernel's 16-bit fields")]
+
 mod anywhere;
 mod events;
 mod files;

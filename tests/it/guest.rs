@@ -87,7 +87,7 @@ fn announced<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 
 /// The program, under a name that says what it was made of: made elsewhere and renamed, so that tests in other
 /// processes may do the same at the same time.
-fn compiled(source: &Path, text: &str, flags: &str) -> PathBuf {
+pub(crate) fn compiled(source: &Path, text: &str, flags: &str) -> PathBuf {
     let mut made_of = DefaultHasher::new();
     let headers = ["guest.h", "loopback.h", "servers/server.h"].map(|header| read(&sources().join(header)));
     (text, headers).hash(&mut made_of);

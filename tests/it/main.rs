@@ -1,11 +1,17 @@
 //! The integration tests, one binary with a module for each topic: the binary, real processes, real logs.
 
 mod child;
+mod clients;
 mod conformance;
+mod errors;
 mod failover;
 mod forged_log;
 mod guest;
+mod hosts;
+mod ipv6;
 mod recording;
+mod rules;
 mod servers;
 mod signals;
 mod support;
+mod unprotected;

@@ -63,3 +63,24 @@ fn the_demonstration_loses_nothing() -> Result<()> {
     ensure!(stall.is_some_and(|stall| u128::from(stall) < DEADLINE.as_millis()), "the last line is {last:?}");
     Ok(())
 }
+
+/// A script that names its interpreter through env(1): env itself would be refused its execve.
+#[test]
+fn a_script_with_env_in_its_first_line_runs() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (script, log) = (dir.path().join("server"), dir.path().join("log"));
+    std::fs::write(&script, "#!/usr/bin/env lua5.4\nprint(arg[0], arg[1])\n")?;
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let record =
+        child::run(Command::new(FTRUN).arg("record").arg("-o").arg(&log).arg("--").arg(&script).arg("argument"));
+    record.expect(Outcome::Exit(0));
+    ensure!(
+        record.stdout == format!("{}\targument\n", script.display()).as_bytes(),
+        "the script ran: {:?}",
+        record.stdout
+    );
+    let replay = child::run(Command::new(FTRUN).arg("replay").arg(&log));
+    replay.expect(Outcome::Exit(0));
+    ensure!(replay.stdout == record.stdout, "replay printed {:?}", replay.stdout);
+    Ok(())
+}

@@ -28,27 +28,27 @@ macro_rules! server_tests {
     ($server:ty) => {
         #[test]
         fn client_model_holds_natively() {
-            crate::servers::verdict(crate::servers::natively::<$server>());
+            crate::support::verdict(crate::servers::natively::<$server>());
         }
 
         #[test]
         fn client_model_notices_faults() {
-            crate::servers::verdict(crate::servers::notices_faults::<$server>());
+            crate::support::verdict(crate::servers::notices_faults::<$server>());
         }
 
         #[test]
         fn survives_kills() {
-            crate::servers::verdict(crate::servers::survives_kills::<$server>());
+            crate::support::verdict(crate::servers::survives_kills::<$server>());
         }
 
         #[test]
         fn survives_loss_of_backup() {
-            crate::servers::verdict(crate::servers::survives_loss_of_backup::<$server>());
+            crate::support::verdict(crate::servers::survives_loss_of_backup::<$server>());
         }
 
         #[test]
         fn record_then_replay() {
-            crate::servers::verdict(crate::servers::record_then_replay::<$server>());
+            crate::support::verdict(crate::servers::record_then_replay::<$server>());
         }
     };
 }
@@ -105,14 +105,6 @@ trait External {
 
     /// Goes on, compares everything, ends.
     fn finish(self) -> Result<()>;
-}
-
-/// Fails the test with the whole chain of an error.
-fn verdict(outcome: Result<()>) {
-    if let Err(error) = outcome {
-        let chain: Vec<_> = error.chain().map(ToString::to_string).collect();
-        panic!("{}", chain.join("\n- because: "));
-    }
 }
 
 /// A session and the generator that decides what it does.

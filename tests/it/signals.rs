@@ -96,7 +96,7 @@ fn identical(recorded: &Ended, replayed: &Ended) {
 
 /// Lets a random time pass that is too short to sleep.
 fn pause(random: &mut Rng) {
-    let end = Instant::now() + Duration::from_nanos(random.below(PAUSE.as_nanos() as u64));
+    let end = Instant::now() + Duration::from_nanos(random.below(PAUSE.subsec_nanos().into()));
     while Instant::now() < end {
         std::hint::spin_loop();
     }
@@ -187,6 +187,20 @@ fn a_killed_server_leaves_a_log_up_to_its_death() {
     replayed.expect(Outcome::Exit(0));
     assert!(recorded.stdout.starts_with(&replayed.stdout), "a replay writes what was not recorded");
     assert!(!replayed.stdout.is_empty(), "nothing was replayed");
+}
+
+/// A signal that comes while the server computes is delivered at its next call: were that to wait first, it would wait for good.
+#[test]
+fn a_signal_before_a_wait_ends_the_wait() {
+    let guest = Guest::built("driven/looks");
+    let scratch = tempfile::tempdir().expect("a scratch directory can be made");
+    let mut record = command(Path::new(FTRUN), scratch.path(), None);
+    let ftrun = start(record.args(["record", "-o"]).arg(scratch.path().join("log")).arg("--").arg(&guest.program));
+    poll("the guest to compute", OFTEN, || Ok((ftrun.written() > 0).then_some(()))).expect("the guest computes");
+    traced_by(&ftrun).signal(Signal::SIGTERM).expect("a signal can be sent to the server");
+    let recorded = ftrun.end();
+    recorded.expect(Outcome::Exit(0));
+    identical(&recorded, &run(&mut replay(&scratch)));
 }
 
 #[test]

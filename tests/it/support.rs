@@ -2,14 +2,18 @@
 //! connections, and one way to wait.
 
 pub(crate) mod group;
+pub(crate) mod line;
 pub(crate) mod netcat;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod relay;
 pub(crate) mod rng;
 pub(crate) mod status;
+pub(crate) mod trio;
 pub(crate) mod wire;
 
+use std::fs::File;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -41,6 +45,22 @@ pub(crate) fn poll<T>(what: &str, interval: Duration, mut look: impl FnMut() -> 
     }
 }
 
+/// Fails the test with the whole chain of an error.
+pub(crate) fn verdict(outcome: Result<()>) {
+    if let Err(error) = outcome {
+        let chain: Vec<_> = error.chain().map(ToString::to_string).collect();
+        panic!("{}", chain.join("\n- because: "));
+    }
+}
+
+/// Says that a test cannot run here, and why; `tests/run` counts and shows these.
+pub(crate) fn skip(test: &str, reason: &str) {
+    eprintln!("SKIPPED: {test}: {reason}");
+    let list = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
+    let mut file = File::options().create(true).append(true).open(&list).expect("the list of skipped tests");
+    writeln!(file, "{test}: {reason}").expect("the list of skipped tests can be written");
+}
+
 /// An address on the loopback interface that nothing listens on.
 ///
 /// The ports lie below the range from which the kernel takes the ports of outgoing connections: a
@@ -64,15 +84,20 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
 }
 
 /// Whether a socket listens on `address`, without connecting to it: a connection would be seen by
-/// the server.
+/// the server. In the network namespace of this thread.
 pub(crate) fn listening(address: SocketAddr) -> Result<bool> {
-    let SocketAddr::V4(v4) = address else {
-        bail!("{address} is not an IPv4 address");
-    };
-    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(v4.ip().octets()), v4.port());
     const TCP_LISTEN: &str = "0A";
-    let table = std::fs::read_to_string("/proc/net/tcp").context("/proc/net/tcp")?;
-    Ok(table.lines().any(|line| {
+    // Both families are shown as words of four bytes in this machine's order.
+    let (table, ip) = match address {
+        SocketAddr::V4(v4) => ("tcp", v4.ip().octets().to_vec()),
+        SocketAddr::V6(v6) => ("tcp6", v6.ip().octets().to_vec()),
+    };
+    let words = ip.chunks_exact(4).map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+    let ip: String = words.map(|word| format!("{word:08X}")).collect();
+    let local = format!("{ip}:{:04X}", address.port());
+    let path = format!("/proc/thread-self/net/{table}");
+    let sockets = std::fs::read_to_string(&path).context(path)?;
+    Ok(sockets.lines().any(|line| {
         let mut fields = line.split_whitespace().skip(1);
         fields.next() == Some(&local) && fields.nth(1) == Some(TCP_LISTEN)
     }))
@@ -88,7 +113,13 @@ pub(crate) fn installed(program: &str) -> Result<PathBuf> {
         .with_context(|| format!("{program} is not installed: tests/run installs it"))
 }
 
-/// The directory of the programs that the tests run as servers.
+/// The distribution's Python: a version switcher's `python3` on the PATH is a script that execs.
+pub(crate) fn python() -> Result<PathBuf> {
+    let system = Path::new("/usr/bin/python3");
+    if system.is_file() { Ok(system.to_owned()) } else { installed("python3") }
+}
+
+/// Where the servers are that the tests bring along.
 pub(crate) fn server_scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers")
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
+use common::abi;
 use common::codec;
 use common::ids::{Epoch, Lsn};
 use common::kernel::{Ids, Initial, InitialFd, Kernel, PathBytes};
@@ -10,6 +11,7 @@ use common::snapshot::{Area, CHUNK_LEN, Chunk, ContentStore, Layout, Manifest, S
 use common::syscall::{Fault, Memory, nr};
 use thiserror::Error;
 
+use crate::clock;
 use crate::inject::{self, InjectError, Session};
 use crate::launch::{self, LaunchError};
 use crate::sys::ptrace;
@@ -106,13 +108,13 @@ pub fn capture(
         let mut area = Area {
             start: mapping.start,
             end: mapping.end,
-            prot: mapping.prot as u32,
+            prot: mapping.prot.cast_unsigned(),
             flags,
             name: mapping.name,
             chunks: Vec::new(),
         };
         for start in (area.start..area.end).step_by(CHUNK_LEN) {
-            let len = CHUNK_LEN.min((area.end - start) as usize);
+            let len = CHUNK_LEN.min(abi::size(area.end - start));
             let bytes =
                 read(&stopped, start, len).map_err(|fault| CaptureError::Memory { name: area.name.clone(), fault })?;
             let chunk = Chunk::of(&bytes);
@@ -166,7 +168,7 @@ fn proc_text(pid: i32, file: &'static str) -> Result<String, CaptureError> {
 fn stat_fields(pid: i32) -> Result<Vec<u64>, CaptureError> {
     let text = proc_text(pid, "stat")?;
     let behind = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    Ok(behind.split_whitespace().map(|field| field.parse::<i64>().unwrap_or(0) as u64).collect())
+    Ok(behind.split_whitespace().map(|field| abi::word(field.parse::<i64>().unwrap_or(0))).collect())
 }
 
 fn layout(pid: i32, brk: u64) -> Result<Layout, CaptureError> {
@@ -218,14 +220,13 @@ pub fn initial_model(stopped: &Stopped, epoch: Epoch) -> Result<Kernel, CaptureE
         _ => Ids::all(0),
     };
     let stat = stat_fields(pid)?;
-    let at = |field: usize| stat.get(field - 3).copied().unwrap_or(0) as i32;
+    let at = |field: usize| abi::int(stat.get(field - 3).copied().unwrap_or(0));
     let link = |name: &str| {
         fs::read_link(format!("/proc/{pid}/{name}"))
             .map(|path| PathBytes(path.as_os_str().as_bytes().to_vec()))
             .map_err(|e| CaptureError::Proc { pid, file: "cwd", reason: e.to_string() })
     };
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
+    let now = clock::now_ns(libc::CLOCK_MONOTONIC);
     Ok(Kernel::new(Initial {
         pid,
         ppid: at(4),

@@ -3,15 +3,16 @@
 //! Orders go out under one lock, in the order in which they are given. Answers to Bind, Listen and Takeover are awaited by the
 //! one who asked; everything else that the proxy says goes to a listener of the caller.
 
-use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use std::{io::Read, io::Write};
+use std::{io::ErrorKind, io::Read, io::Write};
 
 use common::codec::{self, CodecError};
 use common::ids::{Epoch, ReplicaId};
-use common::orders::{self, Listener, ListenerId, Role, ToProxy, ToReplica};
+use common::orders::{self, CONTROL_MAGIC, CONTROL_VERSION, Listener, ListenerId, Role, ToProxy, ToReplica};
 use thiserror::Error;
 
 use crate::recorder::Outside;
@@ -23,7 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Error)]
 pub enum ControlError {
     /// It cannot be reached.
-    #[error("the proxy's control address {address} cannot be reached: {error}")]
+    #[error(
+        "the proxy's control address {address} cannot be reached: {error}; start it first, with ftrun --proxy --control {address}"
+    )]
     Connect {
         /// Where.
         address: SocketAddr,
@@ -31,14 +34,32 @@ pub enum ControlError {
         error: std::io::Error,
     },
     /// Somebody else listens there.
-    #[error("{address} is no proxy of this version: it answers {found:02x?}, expected {expected:02x?}")]
+    #[error(
+        "{address} is no control address of an ftrun proxy: it greets with {found:02x?}, expected {CONTROL_MAGIC:02x?}"
+    )]
     Stranger {
         /// Where.
         address: SocketAddr,
-        /// What came.
-        found: [u8; 12],
-        /// What should have come.
-        expected: [u8; 12],
+        /// Its first bytes.
+        found: Vec<u8>,
+    },
+    /// Somebody listens there who says nothing, or the end.
+    #[error("{address} is no control address of an ftrun proxy: {what}")]
+    Dumb {
+        /// Where.
+        address: SocketAddr,
+        /// What it did.
+        what: String,
+    },
+    /// A proxy of another version.
+    #[error(
+        "the proxy at {address} speaks version {found}, expected {CONTROL_VERSION}: run the same ftrun on all machines"
+    )]
+    Version {
+        /// Where.
+        address: SocketAddr,
+        /// Its version.
+        found: u32,
     },
     /// The connection failed.
     #[error("the connection to the proxy: {0}")]
@@ -90,9 +111,21 @@ impl ProxyControl {
         let expected = orders::preamble();
         stream.write_all(&expected).map_err(failed)?;
         let mut found = [0; 12];
-        stream.read_exact(&mut found).map_err(failed)?;
+        stream.read_exact(&mut found).map_err(|error| {
+            let what = match error.kind() {
+                ErrorKind::UnexpectedEof => "it closed the connection without a greeting".to_owned(),
+                ErrorKind::WouldBlock => format!("it sent no greeting within {PATIENCE:?}"),
+                _ => error.to_string(),
+            };
+            ControlError::Dumb { address, what }
+        })?;
+        let (magic, version) = found.split_at(CONTROL_MAGIC.len());
+        if magic != CONTROL_MAGIC {
+            return Err(ControlError::Stranger { address, found: magic.to_vec() });
+        }
         if found != expected {
-            return Err(ControlError::Stranger { address, found, expected });
+            let found = u32::from_le_bytes(version.try_into().unwrap_or_default());
+            return Err(ControlError::Version { address, found });
         }
         stream.set_read_timeout(None).map_err(failed)?;
         let local = stream.local_addr().map_err(failed)?;
@@ -172,6 +205,8 @@ pub struct Aside<'a> {
     pub control: &'a ProxyControl,
     /// This machine as the proxy reaches it.
     pub advertise: IpAddr,
+    /// The sockets whose output is not held back, for the status.
+    pub unprotected: &'a Mutex<BTreeSet<String>>,
 }
 
 impl Outside for Aside<'_> {
@@ -179,34 +214,33 @@ impl Outside for Aside<'_> {
         match self.control.ask(&ToProxy::Bind { id, asked, reuse_addr, v6_only }, "Bind") {
             Ok(ToReplica::Bound { outcome, .. }) => outcome,
             other => {
-                eprintln!("ftrun: the proxy cannot bind {asked}: {other:?}");
+                crate::say!("the proxy cannot bind {asked}: {other:?}");
                 Err(libc::EADDRNOTAVAIL)
             }
         }
     }
 
-    fn aside(&self, asked: SocketAddr, v6_only: bool) -> SocketAddr {
-        match (asked, self.advertise) {
-            (SocketAddr::V6(_), IpAddr::V4(ip)) if v6_only && ip.is_loopback() => {
-                SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 0)
-            }
-            (_, advertise) => SocketAddr::new(advertise, 0),
-        }
+    fn machine(&self) -> IpAddr {
+        self.advertise
     }
 
     fn listen(&mut self, listener: Listener, backlog: i32) -> Result<(), i32> {
         match self.control.ask(&ToProxy::Listen { listener, backlog }, "Listen") {
             Ok(ToReplica::Listening { outcome, .. }) => outcome,
             other => {
-                eprintln!("ftrun: the proxy cannot listen on {}: {other:?}", listener.asked);
+                crate::say!("the proxy cannot listen on {}: {other:?}", listener.asked);
                 Err(libc::EADDRNOTAVAIL)
             }
         }
     }
 
+    fn unprotected(&mut self, sockets: &BTreeSet<String>) {
+        self.unprotected.lock().unwrap_or_else(PoisonError::into_inner).clone_from(sockets);
+    }
+
     fn unlisten(&mut self, id: ListenerId) {
         if let Err(error) = self.control.send(&ToProxy::Unlisten { id }) {
-            eprintln!("ftrun: the proxy cannot be told of a closed listener: {error}");
+            crate::say!("the proxy cannot be told of a closed listener: {error}");
         }
     }
 }

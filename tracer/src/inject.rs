@@ -4,6 +4,7 @@
 //! is a scratch area. A [`Session`] takes a stopped process, makes it run calls from that page, and gives it back with the registers
 //! it is to go on with. Signals that arrive meanwhile are kept and handed back with it.
 
+use common::abi;
 use thiserror::Error;
 
 use crate::sys::ptrace::{Resume, SIGINFO_LEN};
@@ -92,13 +93,13 @@ impl Session {
         let Self { stopped, back, site, mut held } = self;
         let mut regs = back;
         regs.rip = site;
-        regs.rax = number as u64;
+        regs.rax = abi::word(number);
         regs.orig_rax = u64::MAX;
         [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
         stopped.set_registers(&regs)?;
         let before = run_to(stopped, Resume::Continue, &mut held, |e| matches!(e, Event::Seccomp(_)))?;
         let after = run_to(before, Resume::ToSyscallExit, &mut held, |e| matches!(e, Event::SyscallExit(_)))?;
-        let result = after.registers()?.rax as i64;
+        let result = after.registers()?.rax.cast_signed();
         Ok((Self { stopped: after, back, site, held }, result))
     }
 
@@ -109,10 +110,10 @@ impl Session {
     pub fn call(self, number: i64, args: [u64; 6]) -> Result<(Self, u64), InjectError> {
         let (session, result) = self.call_raw(number, args)?;
         if (-4095..0).contains(&result) {
-            let errno = nix::errno::Errno::from_raw(-result as i32);
+            let errno = nix::errno::Errno::from_raw(abi::int_result(-result));
             return Err(InjectError::Call { number, errno });
         }
-        Ok((session, result as u64))
+        Ok((session, abi::word(result)))
     }
 
     /// Puts bytes into the scratch area and gives their address.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use common::abi;
 use common::record::{Instruction, Kind, Record, Segment, SegmentRole};
 use common::syscall::Memory;
 use iced_x86::{Code, Decoder, DecoderOptions};
@@ -108,10 +109,25 @@ pub fn answer(trapped: Trapped, regs: &Registers, tsc_offset: u64, seen: u64) ->
             let (low, high) = split(tsc);
             [low, regs.rbx, aux.into(), high]
         }
-        Instruction::Cpuid => cpu::cpuid(regs.rax as u32, regs.rcx as u32).map(u64::from),
+        Instruction::Cpuid => {
+            let (leaf, subleaf) = (abi::uint(regs.rax), abi::uint(regs.rcx));
+            without_hidden(leaf, subleaf, cpu::cpuid(leaf, subleaf)).map(u64::from)
+        }
     };
     record.args = vec![trapped.site, rax, rbx, rcx, rdx];
     record
+}
+
+/// (leaf, subleaf, register from EAX on, bit) of instructions whose results cannot be recorded: a program that asks first does
+/// without them. RDRAND; HLE, RTM, RDSEED; RDPID; RDPRU (Intel SDM volume 2A, CPUID; AMD APM volume 3, appendix E).
+const HIDDEN: [(u32, u32, usize, u32); 6] =
+    [(1, 0, 2, 30), (7, 0, 1, 4), (7, 0, 1, 11), (7, 0, 1, 18), (7, 0, 2, 22), (0x8000_0008, 0, 1, 4)];
+
+fn without_hidden(leaf: u32, subleaf: u32, mut answer: [u32; 4]) -> [u32; 4] {
+    for (_, _, register, bit) in HIDDEN.iter().filter(|(l, s, ..)| *l == leaf && (*s == subleaf || leaf != 7)) {
+        answer[*register] &= !(1 << bit);
+    }
+    answer
 }
 
 /// The registers after the instruction, as its record says.
@@ -154,9 +170,9 @@ pub fn patch(stopped: &Stopped, start: u64, len: u64) -> Result<Record, TraceeEr
     let mut record = Record::new(Kind::Patch, 0, 0);
     let mut code = Vec::new();
     let end = start + len.next_multiple_of(PAGE);
-    for page in (start..end).step_by(PAGE as usize) {
+    for page in (start..end).step_by(abi::size(PAGE)) {
         // Pages beyond the end of the file cannot be read: no code there.
-        let Ok(bytes) = stopped.bytes(page, PAGE as usize) else { break };
+        let Ok(bytes) = stopped.bytes(page, abi::size(PAGE)) else { break };
         code.extend(bytes);
     }
     for site in cpuid_sites(&code, start) {
@@ -169,6 +185,15 @@ pub fn patch(stopped: &Stopped, start: u64, len: u64) -> Result<Record, TraceeEr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instructions_that_cannot_be_recorded_are_not_offered() {
+        let all = [u32::MAX; 4];
+        assert_eq!(without_hidden(1, 5, all), [u32::MAX, u32::MAX, !(1 << 30), u32::MAX]);
+        assert_eq!(without_hidden(7, 0, all)[1], !(1 << 4 | 1 << 11 | 1 << 18));
+        assert_eq!(without_hidden(7, 1, all), all);
+        assert_eq!(without_hidden(2, 0, all), all);
+    }
 
     #[test]
     fn only_bytes_that_are_an_instruction_count_as_cpuid() {

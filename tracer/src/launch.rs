@@ -1,21 +1,22 @@
 //! Starts a program under control: no address randomisation, no vDSO, rdtsc trapped, every system call stopped.
 
+mod program;
+
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::fs;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 
 use common::syscall::{Memory, nr};
 use nix::errno::Errno;
 use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
 use thiserror::Error;
 
+pub use self::program::find_program;
 use crate::inject::{self, InjectError, Session};
+use crate::sys::pidfd::Provisional;
 use crate::sys::ptrace::{self, Resume};
-use crate::sys::spawn::{self, Image, Program};
+use crate::sys::spawn::{self, Image, Program, Step};
 use crate::tracee::{Event, Running, Stopped, TraceeError};
 
 const AT_SYSINFO_EHDR: u64 = 33;
@@ -40,10 +41,14 @@ pub enum LaunchError {
         /// Why, and what to do.
         reason: String,
     },
+    /// execve failed; the caller knows of which program.
+    #[error("the blank process cannot be executed: {0}")]
+    Exec(String),
     /// ptrace is not allowed here.
     #[error(
         "ptrace is refused: {0}; ftrun traces the server it starts, so the system must allow ptrace(2) \
-         (container: add the SYS_PTRACE capability or allow it in its seccomp profile)"
+         (container: add the SYS_PTRACE capability or allow it in the seccomp profile; else see the sysctl \
+         kernel.yama.ptrace_scope)"
     )]
     PtraceRefused(Errno),
     /// The filter could not be built or installed, or another preparation failed.
@@ -72,68 +77,6 @@ fn c_string(bytes: &[u8]) -> Result<CString, LaunchError> {
     CString::new(bytes).map_err(|_| LaunchError::Prepare("an argument contains a NUL byte".into()))
 }
 
-/// Finds a program as a shell would and checks that it can be started here.
-///
-/// # Errors
-/// When it is not there, not executable, set-uid, or a script without a usable interpreter.
-pub fn find_program(name: &str) -> Result<PathBuf, LaunchError> {
-    let not_found = |hint: &str| LaunchError::NotFound { program: name.into(), hint: hint.into() };
-    let path = if name.contains('/') {
-        PathBuf::from(name)
-    } else {
-        let dirs = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&dirs)
-            .map(|dir| dir.join(name))
-            .find(|candidate| candidate.is_file())
-            .ok_or_else(|| not_found(" in any directory of PATH"))?
-    };
-    let meta = fs::metadata(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => not_found(""),
-        _ => LaunchError::NotExecutable { program: name.into(), reason: error.to_string() },
-    })?;
-    let refuse = |reason: String| Err(LaunchError::NotExecutable { program: path.display().to_string(), reason });
-    if !meta.is_file() {
-        return refuse("it is no regular file".into());
-    }
-    if meta.permissions().mode() & 0o111 == 0 {
-        return refuse("it has no execute permission (chmod +x)".into());
-    }
-    if meta.mode() & 0o6000 != 0 {
-        return refuse(
-            "it is set-uid or set-gid, and a traced program gets no privileges from that; start ftrun as the user it needs"
-                .into(),
-        );
-    }
-    if let Some(reason) = unusable_image(&path) {
-        return refuse(reason);
-    }
-    Ok(path)
-}
-
-fn unusable_image(path: &Path) -> Option<String> {
-    let mut head = Vec::new();
-    fs::File::open(path).ok()?.take(256).read_to_end(&mut head).ok()?;
-    if head.starts_with(b"#!") {
-        let line = head[2..].split(|&b| b == b'\n').next().unwrap_or_default();
-        let interpreter = line.trim_ascii().split(|b| b.is_ascii_whitespace()).next().unwrap_or_default();
-        let interpreter = Path::new(OsStr::from_bytes(interpreter));
-        if interpreter.as_os_str().is_empty() {
-            return Some("its first line `#!` names no interpreter".into());
-        }
-        if !interpreter.is_file() {
-            return Some(format!("its interpreter {} does not exist", interpreter.display()));
-        }
-        return None;
-    }
-    match head.get(..20) {
-        Some(elf) if elf.starts_with(b"\x7fELF") => {
-            let (class, machine) = (elf[4], u16::from_le_bytes([elf[18], elf[19]]));
-            (class != 2 || machine != 62).then(|| "it is no program for x86-64 with 64 bits".into())
-        }
-        _ => Some("it is neither an ELF program nor a script with an interpreter line (#!)".into()),
-    }
-}
-
 fn filter() -> Result<seccompiler::BpfProgram, LaunchError> {
     let build = || {
         let filter =
@@ -149,8 +92,9 @@ fn filter() -> Result<seccompiler::BpfProgram, LaunchError> {
 /// When it cannot be found, executed or traced.
 pub fn launch(command: &Command) -> Result<Stopped, LaunchError> {
     let name = command.argv.first().ok_or_else(|| LaunchError::Prepare("no program is named".into()))?;
-    let path = find_program(name)?;
-    let argv = command.argv.iter().map(|a| c_string(a.as_bytes())).collect::<Result<_, _>>()?;
+    let found = find_program(name)?;
+    let (path, argv) = program::through_env(&found, &command.argv)?.unwrap_or((found, command.argv.clone()));
+    let argv = argv.iter().map(|a| c_string(a.as_bytes())).collect::<Result<_, _>>()?;
     let envp = command
         .env
         .iter()
@@ -165,12 +109,21 @@ pub fn launch(command: &Command) -> Result<Stopped, LaunchError> {
         new_session: false,
     };
     let stopped = start(&image).map_err(|error| match error {
-        StartError::Exec(errno) => {
-            LaunchError::NotExecutable { program: path.display().to_string(), reason: errno.desc().into() }
-        }
-        StartError::Other(error) => error,
+        LaunchError::Exec(reason) => LaunchError::NotExecutable { program: path.display().to_string(), reason },
+        other => other,
     })?;
-    prepare(stopped)
+    let provisional = provisional(&stopped)?;
+    let stopped = prepare(stopped)?;
+    provisional.keep();
+    Ok(stopped)
+}
+
+/// Ends the process unless it is kept: for whoever goes on preparing it.
+///
+/// # Errors
+/// When it is gone.
+pub fn provisional(stopped: &Stopped) -> Result<Provisional, LaunchError> {
+    Provisional::new(stopped.pid()).map_err(|errno| LaunchError::Prepare(format!("pidfd_open: {errno}")))
 }
 
 /// Starts a process that is nothing but ftrun's page: a snapshot is restored into it.
@@ -188,30 +141,29 @@ pub fn blank(cpu: Option<usize>) -> Result<Stopped, LaunchError> {
         cpu,
         new_session: false,
     };
-    let stopped = start(&image).map_err(|error| match error {
-        StartError::Exec(errno) => LaunchError::Prepare(format!("the blank process: {errno}")),
-        StartError::Other(error) => error,
-    })?;
+    let stopped = start(&image)?;
+    let provisional = provisional(&stopped)?;
     let regs = stopped.registers()?;
     let session = Session::begin(stopped, regs);
     let (stopped, _) = map_scratch(session)?.end()?;
+    provisional.keep();
     Ok(stopped)
 }
 
 /// The smallest ELF program with ftrun's page as its one segment.
 fn blank_program() -> Vec<u8> {
-    const EHDR: u64 = 64;
-    const PHDR: u64 = 56;
+    const EHDR: u16 = 64;
+    const PHDR: u16 = 56;
     let mut elf = Vec::new();
     elf.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
     elf.extend(2u16.to_le_bytes()); // ET_EXEC
     elf.extend(62u16.to_le_bytes()); // EM_X86_64
     elf.extend(1u32.to_le_bytes());
     elf.extend(inject::PAGE.to_le_bytes()); // entry
-    elf.extend(EHDR.to_le_bytes()); // program headers
+    elf.extend(u64::from(EHDR).to_le_bytes()); // program headers
     elf.extend(0u64.to_le_bytes()); // section headers
     elf.extend(0u32.to_le_bytes());
-    for half in [EHDR as u16, PHDR as u16, 1, 64, 0, 0] {
+    for half in [EHDR, PHDR, 1, 64, 0, 0] {
         elf.extend(half.to_le_bytes());
     }
     elf.extend(1u32.to_le_bytes()); // PT_LOAD
@@ -225,29 +177,14 @@ fn blank_program() -> Vec<u8> {
     elf
 }
 
-enum StartError {
-    Exec(Errno),
-    Other(LaunchError),
-}
-
-impl<E: Into<LaunchError>> From<E> for StartError {
-    fn from(error: E) -> Self {
-        Self::Other(error.into())
-    }
-}
-
 /// Forks, seizes, and follows the child to the return of its execve.
-fn start(image: &Image) -> Result<Stopped, StartError> {
-    let child = spawn::fork(image).map_err(|errno| LaunchError::Prepare(format!("fork: {errno}")))?;
-    if let Err(errno) = ptrace::seize(child.pid) {
-        drop(child.go);
-        // The child sees the end of the pipe and exits by itself.
-        let _ = ptrace::wait(child.pid);
-        return Err(LaunchError::PtraceRefused(errno).into());
-    }
+fn start(image: &Image) -> Result<Stopped, LaunchError> {
+    let prepare = |what: &str, errno: Errno| LaunchError::Prepare(format!("{what}: {errno}"));
+    let child = spawn::fork(image).map_err(|errno| prepare("fork", errno))?;
+    let provisional = Provisional::new(child.pid).map_err(|errno| prepare("pidfd_open", errno))?;
+    ptrace::seize(child.pid).map_err(LaunchError::PtraceRefused)?;
     let running = Running::seized(child.pid)?;
-    nix::unistd::write(&child.go, &[1]).map_err(|errno| LaunchError::Prepare(format!("the start pipe: {errno}")))?;
-    drop(child.go);
+    nix::unistd::write(&child.go, &[1]).map_err(|errno| prepare("the start pipe", errno))?;
     let mut event = running.wait()?;
     loop {
         event = match event {
@@ -256,26 +193,39 @@ fn start(image: &Image) -> Result<Stopped, StartError> {
             Event::Exec(mut stopped) => {
                 stopped.reopen_memory()?;
                 match stopped.run(Resume::ToSyscallExit, 0)? {
-                    Event::SyscallExit(stopped) => return Ok(stopped),
+                    Event::SyscallExit(stopped) => {
+                        provisional.keep();
+                        return Ok(stopped);
+                    }
                     other => {
                         let found = other.name();
-                        return Err(
-                            LaunchError::Prepare(format!("expected the return of execve, found {found}")).into()
-                        );
+                        return Err(LaunchError::Prepare(format!("expected the return of execve, found {found}")));
                     }
                 }
             }
             Event::Dead(status) => {
-                let mut errno = [0; 4];
-                let mut failed = fs::File::from(child.failed);
-                return Err(match failed.read_exact(&mut errno) {
-                    Ok(()) => StartError::Exec(Errno::from_raw(i32::from_ne_bytes(errno))),
-                    Err(_) => {
-                        LaunchError::Prepare(format!("the child ended before execve (wait status {status:#x})")).into()
+                return Err(match child.failure() {
+                    Some((Step::Exec, errno)) => LaunchError::Exec(exec_failure(errno)),
+                    Some((Step::TrapClock, errno)) => prepare("prctl(PR_SET_TSC)", errno),
+                    Some((Step::Filter, errno)) => prepare("seccomp(SECCOMP_SET_MODE_FILTER)", errno),
+                    None => {
+                        LaunchError::Exec(format!("it was killed while it was loaded ({})", Event::Dead(status).name()))
                     }
                 });
             }
         };
+    }
+}
+
+/// What the errno of execve(2) says about a program that is there.
+fn exec_failure(errno: Errno) -> String {
+    match errno {
+        Errno::ENOENT => "the loader (ELF interpreter) that it names does not exist".into(),
+        Errno::EACCES => {
+            "permission denied: by its mode, by a directory above it, or by a file system mounted noexec".into()
+        }
+        Errno::ENOEXEC => "its format is not one that this kernel executes".into(),
+        other => other.desc().into(),
     }
 }
 
@@ -386,13 +336,5 @@ mod tests {
         assert_eq!(mapping.prot, libc::PROT_READ | libc::PROT_EXEC);
         assert_eq!(mapping.name, "/usr/lib/ld linux.so");
         assert!(!mapping.shared);
-    }
-
-    #[test]
-    fn a_missing_program_is_told_from_one_that_cannot_run() {
-        assert!(matches!(find_program("/nonexistent/server"), Err(LaunchError::NotFound { .. })));
-        assert!(matches!(find_program("no-such-program-anywhere"), Err(LaunchError::NotFound { .. })));
-        assert!(matches!(find_program("/etc"), Err(LaunchError::NotExecutable { .. })));
-        assert!(matches!(find_program("/etc/passwd"), Err(LaunchError::NotExecutable { .. })));
     }
 }

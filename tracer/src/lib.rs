@@ -3,6 +3,7 @@
 //! All unsafe code of this crate is in [`sys`].
 
 pub mod capture;
+pub mod clock;
 pub mod control;
 pub mod cpu;
 pub mod inject;
@@ -11,6 +12,7 @@ pub mod launch;
 pub mod monitor;
 pub mod pipeline;
 pub mod recorder;
+pub mod say;
 pub mod ship;
 pub mod signals;
 pub mod start;

@@ -31,6 +31,8 @@ pub fn run(
     replica: &mut dyn Replica,
 ) {
     let start = Instant::now();
+    // Claims are repeated many times a second; what is wrong is said once.
+    let mut told = None;
     loop {
         let now = start.elapsed();
         let wait = pair.deadline().map_or(IDLE, |deadline| deadline.saturating_sub(now));
@@ -45,9 +47,13 @@ pub fn run(
                 match action {
                     Action::Claim(epoch) => {
                         let answer = arbiter.claim(epoch, claim);
-                        if let Err(error) = &answer {
-                            eprintln!("ftrun: epoch {epoch}: {error}; asking again");
+                        let trouble = answer.as_ref().err().map(ToString::to_string);
+                        if let Some(error) = trouble.as_ref().filter(|_| trouble != told) {
+                            crate::say!(
+                                "epoch {epoch} cannot be claimed: {error}; asking again until the arbiter answers"
+                            );
                         }
+                        told = trouble;
                         pending.push(Event::ClaimResult(Answer::from(answer)));
                     }
                     Action::EndSelf(reason) => {
@@ -92,7 +98,7 @@ impl Beside {
                     Ok(heard) if heard.log_id == log_id && heard.counter > last => {
                         last = heard.counter;
                         peer.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(from);
-                        if events.send(Event::HeartbeatHeard).is_err() {
+                        if events.send(Event::HeardBeside).is_err() {
                             return;
                         }
                     }

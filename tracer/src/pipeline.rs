@@ -2,6 +2,9 @@
 //!
 //! The recorder waits when it is full: a server that outruns its log is slowed, its log is never cut.
 //!
+//! The lag of a backup is bounded in the same way: as long as it has not executed all but the last [`CAPACITY`] bytes, the
+//! recorder waits, so that neither side has to hold more of the log than that.
+//!
 //! The consumer is woken at once when a record is there that a client waits for (output, the end of a connection or of the
 //! server), or when much is there. Other records may wait for it until its patience ends: to wake another thread for every
 //! record would cost the server more than the record itself.
@@ -24,12 +27,22 @@ pub const CAPACITY: usize = 64 << 20;
 struct State {
     bytes: Vec<u8>,
     first: Lsn,
+    /// The backup has executed the log up to here; `None` while nobody says so.
+    replayed: Option<Lsn>,
     /// The consumer is not to wait any longer.
     due: bool,
     closed: bool,
     discarding: bool,
     failed: Option<String>,
     waits: u64,
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        let lag =
+            self.replayed.map_or(0, |replayed| (self.first.0 + self.bytes.len() as u64).saturating_sub(replayed.0));
+        self.bytes.len() >= CAPACITY || lag >= CAPACITY as u64
+    }
 }
 
 /// The buffer.
@@ -92,6 +105,14 @@ impl Pipeline {
         Some(Batch { first, bytes })
     }
 
+    /// The backup has executed the log up to `lsn`. From the first call on its lag is bounded.
+    pub fn replayed(&self, lsn: Lsn) {
+        let mut state = self.lock();
+        state.replayed = state.replayed.max(Some(lsn));
+        drop(state);
+        self.drained.notify_all();
+    }
+
     /// No more records will come.
     pub fn close(&self) {
         self.lock().closed = true;
@@ -122,9 +143,9 @@ pub struct Producer<'a>(pub &'a Pipeline);
 impl Sink for Producer<'_> {
     fn append(&mut self, record: &Record) -> Result<(), SinkError> {
         let mut state = self.0.lock();
-        if state.bytes.len() >= CAPACITY {
+        if state.is_full() && !state.discarding {
             state.waits += 1;
-            let full = |state: &mut State| state.bytes.len() >= CAPACITY && state.failed.is_none() && !state.discarding;
+            let full = |state: &mut State| state.is_full() && state.failed.is_none() && !state.discarding;
             state = self.0.drained.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
         }
         if let Some(reason) = &state.failed {
@@ -169,6 +190,8 @@ fn is_awaited(record: &Record) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use common::record::{Segment, SegmentRole};
+
     use super::*;
 
     #[test]
@@ -195,6 +218,26 @@ mod tests {
         // With all the patience there is: it returns because output is there.
         assert!(pipeline.take(Duration::MAX).is_some());
         assert!(!pipeline.lock().due);
+    }
+
+    #[test]
+    fn a_backup_that_lags_stops_the_recorder_until_it_has_caught_up() {
+        let pipeline = Pipeline::default();
+        pipeline.replayed(Lsn(0));
+        let mut large = Record::new(Kind::Call, nr::WRITE, 0);
+        large.segments.push(Segment { address: 0, role: SegmentRole::Sent, arg: 1, bytes: vec![1; CAPACITY] });
+        Producer(&pipeline).append(&large).unwrap();
+        // It is shipped, but not executed.
+        let end = Lsn(pipeline.take(Duration::ZERO).unwrap().bytes.len() as u64);
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| Producer(&pipeline).append(&Record::new(Kind::Epoch, 0, 0)));
+            while pipeline.waits() == 0 {
+                assert!(!next.is_finished(), "the recorder went on beyond the bound");
+                std::thread::yield_now();
+            }
+            pipeline.replayed(end);
+            next.join().unwrap().unwrap();
+        });
     }
 
     #[test]

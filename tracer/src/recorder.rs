@@ -10,10 +10,12 @@ mod net;
 mod outside;
 mod signal;
 mod time;
+mod vsyscall;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::abi;
 use common::kernel::{Kernel, ModelError};
 use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
@@ -26,7 +28,7 @@ use crate::inject::{self, Held, InjectError};
 use crate::instructions::{self, Sites};
 use crate::signals;
 use crate::sys::ptrace::Resume;
-use crate::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
+use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of};
 
 /// Where records go.
 pub trait Sink {
@@ -103,6 +105,8 @@ pub struct Recorder<'a> {
     /// Set between the return of a call and the delivery of a signal that is known to be pending there.
     at_exit: Option<signal::AtExit>,
     refused: BTreeSet<String>,
+    /// Sockets whose output is not held back, as last told.
+    unprotected: BTreeSet<String>,
     clock_offset: i64,
     /// Nanoseconds to add to single clocks, so that they do not go back behind what the server has seen.
     clock_offsets: BTreeMap<i32, i64>,
@@ -157,6 +161,7 @@ impl<'a> Recorder<'a> {
             restart: None,
             at_exit: None,
             refused: BTreeSet::new(),
+            unprotected: BTreeSet::new(),
             clock_offset: 0,
             clock_offsets: BTreeMap::new(),
             adopted: false,
@@ -214,6 +219,11 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// When it cannot be recorded further. The process is then still there or already gone; the caller ends it.
     pub fn run(mut self, stopped: Stopped, signal: i32) -> Result<Ending, RecordingError> {
+        let pid = stopped.pid();
+        if let Some(outside) = self.outside.as_deref_mut() {
+            self.unprotected = self.kernel.unprotected();
+            outside.unprotected(&self.unprotected);
+        }
         let mut next = Next::Go(stopped, signal);
         loop {
             let event = match next {
@@ -221,14 +231,8 @@ impl<'a> Recorder<'a> {
                 Next::Dead(status) => Event::Dead(status),
             };
             next = match event {
-                Event::Seccomp(stopped) => match self.call(stopped) {
-                    Err(RecordingError::Tracee(TraceeError::Gone { status, .. })) => Next::Dead(status),
-                    other => other?,
-                },
-                Event::Signal(stopped, signal) => match self.signal(stopped, signal) {
-                    Err(RecordingError::Tracee(TraceeError::Gone { status, .. })) => Next::Dead(status),
-                    other => other?,
-                },
+                Event::Seccomp(stopped) => self.call(stopped).or_else(|error| dead(pid, error))?,
+                Event::Signal(stopped, signal) => self.signal(stopped, signal).or_else(|error| dead(pid, error))?,
                 Event::Dead(status) => return self.ended(status),
                 other @ (Event::SyscallExit(_) | Event::Exec(_)) => return Err(unexpected(other).into()),
             };
@@ -254,6 +258,13 @@ impl<'a> Recorder<'a> {
         let ended = self.kernel.take_unlistened();
         if let Some(outside) = self.outside.as_deref_mut() {
             ended.into_iter().for_each(|id| outside.unlisten(id));
+            if net::changes_sockets(record, !self.unprotected.is_empty()) {
+                let unprotected = self.kernel.unprotected();
+                if unprotected != self.unprotected {
+                    outside.unprotected(&unprotected);
+                    self.unprotected = unprotected;
+                }
+            }
         }
         self.sink.append(record)?;
         Ok(())
@@ -270,12 +281,19 @@ impl<'a> Recorder<'a> {
             record.args = vec![epoch];
             self.append(&record, "a new epoch")?;
         }
-        if !self.held.is_empty() {
-            return self.deliver_at_entry(stopped, &regs, &call);
-        }
+        let vsyscall = vsyscall::is_there(&regs);
+        // There is no instruction to call again with: the next real call is soon enough.
+        let stopped = if self.held.is_empty() || vsyscall {
+            stopped
+        } else {
+            match self.make_pending(stopped, &regs)? {
+                Ran::Returned(stopped) | Ran::Anew(stopped) => stopped,
+                Ran::Dead(status) => return Ok(Next::Dead(status)),
+            }
+        };
         let shape = match self.shape_of(&call)? {
             Ok(shape) => shape,
-            Err(errno) => return self.refuse(stopped, &call, errno),
+            Err(errno) => return self.refuse(stopped, &regs, &call, errno),
         };
         // A resumed call writes where the original one was told to.
         let resumed = self.restart.take().filter(|_| shape.number == nr::RESTART_SYSCALL);
@@ -290,10 +308,15 @@ impl<'a> Recorder<'a> {
         };
         let gathered = syscall::at_entry(shape, &call.args, &stopped);
         let mut flow = InCall { shape, call, gathered, extra: Vec::new() };
+        if vsyscall {
+            let result = vsyscall::answer(&stopped, &flow)?;
+            stopped.skip_call(result)?;
+            return self.finish(stopped, &regs, flow, result);
+        }
         if let Class::Answer(errno) = shape.class {
             let result = self.answer(&call, errno);
             stopped.skip_call(result)?;
-            return self.finish(stopped, flow, result);
+            return self.finish(stopped, &regs, flow, result);
         }
         match shape.number {
             nr::EXIT | nr::EXIT_GROUP => {
@@ -306,7 +329,7 @@ impl<'a> Recorder<'a> {
         let changed = match self.before(&stopped, &regs, &mut flow)? {
             Before::Answer(result) => {
                 stopped.skip_call(result)?;
-                return self.finish(stopped, flow, result);
+                return self.finish(stopped, &regs, flow, result);
             }
             Before::Run(changed) => changed,
         };
@@ -323,19 +346,19 @@ impl<'a> Recorder<'a> {
             Ran::Dead(status) => return Ok(Next::Dead(status)),
         };
         let mut after = stopped.registers()?;
-        let mut result = after.rax as i64;
+        let mut result = after.rax.cast_signed();
         if changed.is_some() {
             [after.rdi, after.rsi, after.rdx, after.r10, after.r8, after.r9] =
                 [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
             after.orig_rax = regs.orig_rax;
             result = self.after_changed(&stopped, &mut flow, result)?;
-            after.rax = result as u64;
+            after.rax = abi::word(result);
             stopped.set_registers(&after)?;
         }
         let shown = self.shown_id(stopped.pid(), &flow, result);
         if shown != result {
             result = shown;
-            after.rax = result as u64;
+            after.rax = abi::word(result);
             stopped.set_registers(&after)?;
         }
         self.after(&stopped, &mut flow, result)?;
@@ -367,24 +390,36 @@ impl<'a> Recorder<'a> {
     fn warn(&mut self, refusal: &syscall::Refusal) -> i32 {
         let text = refusal.to_string();
         if self.refused.insert(text.clone()) {
-            eprintln!("ftrun: {text}");
+            crate::say!("{text}");
         }
         refusal.errno
     }
 
-    fn refuse(&mut self, stopped: Stopped, call: &Call, errno: i32) -> Result<Next, RecordingError> {
+    fn refuse(&mut self, stopped: Stopped, regs: &Registers, call: &Call, errno: i32) -> Result<Next, RecordingError> {
         let result = -i64::from(errno);
         stopped.skip_call(result)?;
         let number = u16::try_from(call.number).unwrap_or(u16::MAX);
+        if number == nr::EXECVE {
+            self.advise_on_exec(&stopped, call);
+        }
         let mut record = Record::new(Kind::Call, number, result);
         record.args = call.args.to_vec();
         self.append(&record, "a refused call")?;
+        self.look_for_signals(&stopped, regs, call.number, None)?;
         Ok(Next::Go(stopped, 0))
     }
 
     /// Records a call that ftrun has answered; the process goes on with that answer.
-    fn finish(&mut self, stopped: Stopped, flow: InCall, result: i64) -> Result<Next, RecordingError> {
+    fn finish(
+        &mut self,
+        stopped: Stopped,
+        regs: &Registers,
+        flow: InCall,
+        result: i64,
+    ) -> Result<Next, RecordingError> {
+        let number = flow.call.number;
         self.record(&stopped, flow, result)?;
+        self.look_for_signals(&stopped, regs, number, None)?;
         Ok(Next::Go(stopped, 0))
     }
 
@@ -395,30 +430,30 @@ impl<'a> Recorder<'a> {
         result: i64,
         after: &Registers,
     ) -> Result<Next, RecordingError> {
-        let (number, temporary) = (flow.call.number, signal::temporary_mask(&flow.gathered.inputs, flow.shape.number));
+        let number = flow.call.number;
+        // A call that was not interrupted has put the server's own mask back.
+        let interrupted = result == -i64::from(libc::EINTR) || signals::is_restart(result);
+        let temporary = interrupted.then(|| signal::temporary_mask(&flow.gathered.inputs, flow.shape.number)).flatten();
         let maps_code = memory::maps_code(&flow.call, result);
-        let shape = flow.shape;
         self.record(&stopped, flow, result)?;
         if let Some((start, len)) = maps_code {
             self.patch(&stopped, start, len)?;
         }
-        if signal::may_be_pending(shape.number, result) && signal::pending(stopped.pid()) != 0 {
-            self.at_exit = Some(signal::AtExit { rip: after.rip, rsp: after.rsp, number, temporary });
-        }
+        self.look_for_signals(&stopped, after, number, temporary)?;
         Ok(Next::Go(stopped, 0))
     }
 
     fn record(&mut self, stopped: &Stopped, flow: InCall, result: i64) -> Result<(), RecordingError> {
         let InCall { shape, call, gathered, extra } = flow;
         let memory = |fault| RecordingError::Memory { call: shape.name, fault };
-        let mut record = Record::new(Kind::Call, call.number as u16, result);
+        let mut record = Record::new(Kind::Call, call.record_number(), result);
         record.args = call.args[..usize::from(shape.nargs)].to_vec();
         let (bulk, check) = syscall::at_exit(&gathered, shape, &call.args, result, stopped).map_err(memory)?;
         record.check = check;
         record.segments = syscall::outputs(&gathered, shape, &call.args, result, stopped).map_err(memory)?;
         record.segments.extend(gathered.inputs);
         record.segments.extend(extra);
-        if !bulk.is_empty() && self.kernel.carries_data(call.args[0] as i32) {
+        if !bulk.is_empty() && self.kernel.carries_data(abi::int(call.args[0])) {
             record.segments.push(Segment { address: 0, role: SegmentRole::Sent, arg: 1, bytes: bulk });
         }
         self.append(&record, shape.name)
@@ -452,9 +487,8 @@ impl Recorder<'_> {
     /// What has to be put right, or learnt, after a call has executed.
     fn after(&mut self, stopped: &Stopped, flow: &mut InCall, result: i64) -> Result<(), RecordingError> {
         match flow.shape.number {
-            nr::BIND | nr::LISTEN | nr::ACCEPT | nr::ACCEPT4 | nr::CONNECT | nr::GETSOCKNAME | nr::GETPEERNAME => {
-                self.after_net(stopped, flow, result)
-            }
+            nr::BIND | nr::LISTEN | nr::ACCEPT | nr::ACCEPT4 | nr::CONNECT => self.after_net(stopped, flow, result),
+            nr::GETSOCKNAME | nr::GETPEERNAME | nr::GETSOCKOPT => self.after_net(stopped, flow, result),
             nr::MMAP | nr::MUNMAP | nr::MREMAP | nr::MADVISE => self.after_memory(stopped, flow, result),
             nr::WRITE | nr::WRITEV | nr::PWRITE64 | nr::PWRITEV | nr::PWRITEV2 | nr::SENDFILE => {
                 self.after_file_change(stopped, flow, result);
@@ -498,6 +532,24 @@ impl Recorder<'_> {
 
 pub(crate) fn meta(role: SegmentRole, bytes: Vec<u8>) -> Segment {
     Segment { address: 0, role, arg: 0, bytes }
+}
+
+/// A process can be killed at any moment: whatever fails then fails because it is dead.
+fn dead(pid: i32, error: RecordingError) -> Result<Next, RecordingError> {
+    match error {
+        RecordingError::Tracee(TraceeError::Gone { status, .. })
+        | RecordingError::Inject(InjectError::Tracee(TraceeError::Gone { status, .. })) => Ok(Next::Dead(status)),
+        // What the record lacks could not be learnt any more.
+        RecordingError::Model { .. }
+        | RecordingError::Memory { .. }
+        | RecordingError::Tracee(TraceeError::Memory { .. })
+        | RecordingError::Inject(InjectError::Tracee(TraceeError::Memory { .. }))
+            if tracee::has_no_memory(pid) =>
+        {
+            Ok(Next::Dead(crate::sys::ptrace::wait(pid).map_err(|_| error)?))
+        }
+        other => Err(other),
+    }
 }
 
 fn unexpected(found: Event) -> TraceeError {

@@ -26,7 +26,9 @@ const RESTORE_PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Debug, Error)]
 pub enum SyncError {
     /// It cannot be reached.
-    #[error("the backup at {address} cannot be reached: {error}")]
+    #[error(
+        "the backup at {address} cannot be reached: {error}; start it first, with ftrun --backup --listen {address}"
+    )]
     Connect {
         /// Where.
         address: SocketAddr,
@@ -36,8 +38,11 @@ pub enum SyncError {
     /// It does not want to.
     #[error("the backup refuses: {0}")]
     Refused(String),
+    /// It cannot be brought into step.
+    #[error("the backup failed: {0}")]
+    Failed(String),
     /// The channel failed.
-    #[error("the backup: {0}")]
+    #[error("the backup was lost before it was in step: {0}; it says why itself")]
     Channel(#[from] ChannelError),
     /// It says something else.
     #[error("the backup: expected {expected}, found {found}")]
@@ -53,6 +58,17 @@ pub enum SyncError {
     /// A content is not there.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl SyncError {
+    /// For an answer other than the expected one.
+    fn other(expected: &'static str, found: ToPrimary) -> Self {
+        match found {
+            ToPrimary::Refuse { reason } => Self::Refused(reason),
+            ToPrimary::Failed { reason } => Self::Failed(reason),
+            other => Self::Unexpected { expected, found: format!("{other:?}") },
+        }
+    }
 }
 
 /// A channel to a backup that accepted.
@@ -81,8 +97,7 @@ impl Channel {
                 let heartbeats = SocketAddr::new(address.ip(), heartbeat_port);
                 Ok(Self { stream, heartbeats })
             }
-            ToPrimary::Refuse { reason } => Err(SyncError::Refused(reason)),
-            other => Err(SyncError::Unexpected { expected: "Accept", found: format!("{other:?}") }),
+            other => Err(SyncError::other("Accept", other)),
         }
     }
 
@@ -101,23 +116,25 @@ impl Channel {
         channel::write_message(stream, &ToBackup::Manifest(manifest.encode()?))?;
         let wanted = match channel::read_from_backup(stream)? {
             ToPrimary::Want { hashes } => hashes,
-            ToPrimary::Refuse { reason } => return Err(SyncError::Refused(reason)),
-            other => return Err(SyncError::Unexpected { expected: "Want", found: format!("{other:?}") }),
+            other => return Err(SyncError::other("Want", other)),
         };
         for hash in wanted {
             let bytes = contents
                 .get(&hash)?
                 .ok_or(SyncError::Unexpected { expected: "the name of a content", found: hash.to_string() })?;
-            channel::write_message(stream, &ToBackup::Chunk { hash, bytes })?;
+            if let Err(error) = channel::write_message(stream, &ToBackup::Chunk { hash, bytes }) {
+                // What it said before it closed the channel is why.
+                return Err(channel::read_from_backup(stream)
+                    .map_or_else(|_| error.into(), |said| SyncError::other("Restored", said)));
+            }
         }
         started();
         channel::write_message(stream, &ToBackup::Start)?;
         loop {
             match channel::read_from_backup(stream)? {
                 ToPrimary::Restored => break,
-                ToPrimary::Refuse { reason } => return Err(SyncError::Refused(reason)),
                 ToPrimary::Heartbeat => {}
-                other => return Err(SyncError::Unexpected { expected: "Restored", found: format!("{other:?}") }),
+                other => return Err(SyncError::other("Restored", other)),
             }
         }
         stream.set_read_timeout(None).map_err(ChannelError::from)?;
@@ -232,12 +249,13 @@ pub fn hear(
             Ok(ToPrimary::Ack { received, replayed }) => {
                 progress.received.fetch_max(received.0, Ordering::SeqCst);
                 progress.replayed.fetch_max(replayed.0, Ordering::SeqCst);
+                pipeline.replayed(replayed);
                 if replayed >= pipeline.end() {
                     progress.caught_up.store(clock(), Ordering::SeqCst);
                 }
             }
             Ok(ToPrimary::Diverged { lsn, report }) => {
-                eprintln!("ftrun: the backup diverged at LSN {lsn} and ends:\n{report}");
+                crate::say!("the backup diverged at LSN {lsn} and ends:\n{report}");
                 break Event::PeerEnded;
             }
             Ok(ToPrimary::Ended { .. }) => break Event::PeerEnded,

@@ -1,9 +1,10 @@
 //! Delivering signals where the log says.
 //!
-//! The kernel builds the frames, on both sides: the tracer only chooses the moment. A signal that was taken while the server
-//! ran its own code is delivered where the next system call would have begun ([`Placement::Entry`]); one that interrupted a
-//! call, at that call's return ([`Placement::Exit`]). See docs/determinism.md.
+//! The kernel builds the frames, on both sides: the tracer only chooses the moment, the return of a system call. A signal that
+//! comes while the server runs its own code is kept until the next call begins, interrupts it if it blocks, and is delivered
+//! at its return. See docs/determinism.md.
 
+use common::abi;
 use common::kernel::{Signals, bit};
 use common::record::{Kind, Placement, Record, Segment, SegmentRole};
 use common::syscall::nr;
@@ -60,6 +61,7 @@ pub fn is_fault(signal: i32, info: &[u8; SIGINFO_LEN]) -> bool {
 
 /// The record of a delivered signal. `frame_mask` is the mask that goes into its frame, `mask` the one in force.
 #[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "signals are numbered from 1 to 64")]
 pub fn record(placement: Placement, held: &Held, frame_mask: u64, mask: u64, regs: &Registers, number: u64) -> Record {
     let mut record = Record::new(Kind::Signal, held.signal as u16, placement as i64);
     record.args = vec![frame_mask, mask, regs.rip, number];
@@ -124,23 +126,26 @@ pub fn force(
     Ok(Delivering { stopped, signal: 0 })
 }
 
-/// Gives a signal that was taken from the kernel back to it, with the siginfo it came with: the process goes on at `regs` and
-/// takes it there, or later if it is blocked. Also gives the signals that came meanwhile.
+/// Gives signals that were taken from the kernel back to it, with the siginfo that they came with; the process goes on at
+/// `regs`. Also gives the signals that came meanwhile.
 ///
 /// # Errors
 /// When the process is gone.
-pub fn send_again(stopped: Stopped, regs: &Registers, held: &Held) -> Result<(Stopped, Vec<Held>), InjectError> {
-    let session = Session::begin(stopped, *regs);
-    let at = session.scratch(&held.info)?;
+pub fn send_again(stopped: Stopped, regs: &Registers, held: &[Held]) -> Result<(Stopped, Vec<Held>), InjectError> {
+    let mut session = Session::begin(stopped, *regs);
     let pid = session.process().pid();
-    // Only a process itself may send any siginfo (rt_sigqueueinfo(2)).
-    let args = [pid as u64, pid as u64, held.signal as u64, at, 0, 0];
-    let (session, result) = session.call_raw(nr::RT_TGSIGQUEUEINFO.into(), args)?;
-    session.process().write(at, &[0; SIGINFO_LEN])?;
-    if result < 0 {
-        // Its queue is full (RLIMIT_SIGPENDING): the signal must come all the same.
-        session.process().send(held.signal)?;
+    for held in held {
+        let at = session.scratch(&held.info)?;
+        // Only a process itself may send any siginfo (rt_sigqueueinfo(2)).
+        let args = [abi::word(pid), abi::word(pid), abi::word(held.signal), at, 0, 0];
+        let (after, result) = session.call_raw(nr::RT_TGSIGQUEUEINFO.into(), args)?;
+        session = after;
+        if result < 0 {
+            // Its queue is full (RLIMIT_SIGPENDING): the signal must come all the same.
+            session.process().send(held.signal)?;
+        }
     }
+    session.process().write(inject::SCRATCH, &[0; SIGINFO_LEN])?;
     session.end()
 }
 
@@ -171,7 +176,7 @@ pub fn undo_forced(
     let words = [disposition.handler, disposition.flags, disposition.restorer, disposition.mask];
     let action: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
     let at = session.scratch(&action)?;
-    let (session, _) = session.call(nr::RT_SIGACTION.into(), [signal as u64, at, 0, 8, 0, 0])?;
+    let (session, _) = session.call(nr::RT_SIGACTION.into(), [abi::word(signal), at, 0, 8, 0, 0])?;
     session.process().write(inject::SCRATCH, &vec![0; action.len()])?;
     session.end()
 }

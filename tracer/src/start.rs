@@ -39,7 +39,9 @@ pub struct Started {
 /// When it cannot be started or looked at.
 pub fn start(command: &Command, epoch: Epoch) -> Result<Started, StartError> {
     let stopped = launch::launch(command)?;
+    let provisional = launch::provisional(&stopped)?;
     let kernel = capture::initial_model(&stopped, epoch)?;
+    provisional.keep();
     Ok(Started { stopped, kernel })
 }
 

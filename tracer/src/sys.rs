@@ -4,6 +4,7 @@ pub mod cpu;
 pub mod pidfd;
 pub mod process;
 pub mod ptrace;
+pub mod socket;
 pub mod spawn;
 
-pub use process::{default_action, inherited_listener};
+pub use process::{default_action, inherited};

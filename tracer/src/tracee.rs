@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use common::abi;
 use common::syscall::{Fault, Memory};
 use nix::errno::Errno;
 use thiserror::Error;
@@ -119,6 +120,14 @@ pub struct Call {
     pub args: [u64; 6],
 }
 
+impl Call {
+    /// Its number as a record holds it. One that does not fit is no call: it becomes `u16::MAX`, which is none either.
+    #[must_use]
+    pub fn record_number(&self) -> u16 {
+        u16::try_from(self.number).unwrap_or(u16::MAX)
+    }
+}
+
 /// Reads number and arguments from the registers at a seccomp stop.
 #[must_use]
 pub fn call_of(regs: &Registers) -> Call {
@@ -188,6 +197,16 @@ impl Running {
 
 fn is_stop(signal: i32) -> bool {
     matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU)
+}
+
+/// Whether a process that this thread traces is about to end: its memory is gone, ftrun's own page among it.
+#[must_use]
+pub fn has_no_memory(pid: i32) -> bool {
+    let page = open_memory(pid).and_then(|memory| {
+        let found = memory.read_exact_at(&mut [0], crate::inject::PAGE);
+        found.map_err(|error| TraceeError::Memory { pid, address: crate::inject::PAGE, length: 1, error })
+    });
+    page.is_err()
 }
 
 fn open_memory(pid: i32) -> Result<File, TraceeError> {
@@ -307,6 +326,14 @@ impl Stopped {
         self.wrap("set the signal mask of", ptrace::set_signal_mask(self.pid(), mask))
     }
 
+    /// Whether any signals wait for it, blocked ones among them.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn has_signals(&self) -> Result<bool, TraceeError> {
+        self.wrap("look at the signals of", ptrace::has_signals(self.pid()))
+    }
+
     /// Sends it a signal, which it will take when it goes on.
     ///
     /// # Errors
@@ -335,7 +362,7 @@ impl Stopped {
     pub fn skip_call(&self, result: i64) -> Result<(), TraceeError> {
         let mut regs = self.registers()?;
         regs.orig_rax = u64::MAX;
-        regs.rax = result as u64;
+        regs.rax = abi::word(result);
         self.set_registers(&regs)
     }
 }

@@ -85,7 +85,11 @@ impl FileArbiter {
         let path = self.dir.join(name);
         File::create(&path)
             .and_then(|mut file| file.write_all(form(epoch, claim).as_bytes()).and_then(|()| file.sync_all()))
-            .map_err(at(&path))?;
+            .inspect_err(|_| {
+                // On a full disk claims are repeated until there is room: what is left of each would fill it further.
+                let _ = fs::remove_file(&path);
+            })
+            .map_err(at(&self.dir))?;
         Ok(path)
     }
 
@@ -196,7 +200,7 @@ mod tests {
     }
 
     fn race(dir: &Path, open: fn(PathBuf) -> Result<FileArbiter, ArbiterError>, epoch: Epoch) -> Vec<Verdict> {
-        const CLAIMANTS: u64 = 16;
+        const CLAIMANTS: u32 = 16;
         let barrier = Barrier::new(CLAIMANTS as usize);
         thread::scope(|scope| {
             let claimants: Vec<_> = (0..CLAIMANTS)
@@ -205,7 +209,7 @@ mod tests {
                     scope.spawn(move || {
                         let mut arbiter = open(dir.to_owned()).unwrap();
                         barrier.wait();
-                        arbiter.claim(epoch, &claim(number)).unwrap()
+                        arbiter.claim(epoch, &claim(number.into())).unwrap()
                     })
                 })
                 .collect();

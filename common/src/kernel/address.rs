@@ -1,8 +1,9 @@
 //! struct sockaddr, as it stands in records.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use super::path::PathBytes;
+use crate::abi;
 
 /// The address family of raw sockaddr bytes.
 #[must_use]
@@ -36,19 +37,54 @@ pub fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
+/// Where a socket of this family that was to be bound to `asked` is bound instead, so that a proxy reaches it which reaches
+/// this machine at `machine`. `None` when no address of that family leads here.
+///
+/// An IPv4-mapped address needs a socket without IPV6_V6ONLY. On loopback a listener for IPv6 alone (`v6_only`, or at one IPv6
+/// address) gets IPv6 peers, as it expects; one for both families is reached by IPv4, which is always there.
+#[must_use]
+pub fn aside(family: i32, asked: IpAddr, v6_only: bool, machine: IpAddr) -> Option<IpAddr> {
+    match (family, machine.to_canonical()) {
+        (libc::AF_INET, IpAddr::V4(ip)) => Some(ip.into()),
+        (libc::AF_INET, IpAddr::V6(ip)) => ip.is_loopback().then_some(Ipv4Addr::LOCALHOST.into()),
+        (libc::AF_INET6, IpAddr::V4(ip)) if ip.is_loopback() && (v6_only || is_one_v6(asked)) => {
+            Some(Ipv6Addr::LOCALHOST.into())
+        }
+        (libc::AF_INET6, IpAddr::V4(ip)) => Some(ip.to_ipv6_mapped().into()),
+        (libc::AF_INET6, IpAddr::V6(ip)) => Some(ip.into()),
+        _ => None,
+    }
+}
+
+/// Whether an address is a single one that IPv4 does not reach. A socket that is bound to it is for IPv6 only: bind(2) makes
+/// it so, whatever its IPV6_V6ONLY was (kernel: `__inet6_bind`).
+#[must_use]
+pub fn is_one_v6(ip: IpAddr) -> bool {
+    ip.to_canonical().is_ipv6() && !ip.is_unspecified()
+}
+
+/// The same address in the form of a family: IPv4 mapped for IPv6 sockets.
+#[must_use]
+pub fn in_family(address: SocketAddr, family: i32) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if family == libc::AF_INET6 => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+        other => other,
+    }
+}
+
 /// The bytes of a sockaddr_in or sockaddr_in6.
 #[must_use]
 pub fn encode(addr: SocketAddr) -> Vec<u8> {
     let mut raw = Vec::with_capacity(28);
     match addr {
         SocketAddr::V4(addr) => {
-            raw.extend_from_slice(&(libc::AF_INET as u16).to_le_bytes());
+            raw.extend_from_slice(&abi::family(libc::AF_INET));
             raw.extend_from_slice(&addr.port().to_be_bytes());
             raw.extend_from_slice(&addr.ip().octets());
             raw.extend_from_slice(&[0; 8]);
         }
         SocketAddr::V6(addr) => {
-            raw.extend_from_slice(&(libc::AF_INET6 as u16).to_le_bytes());
+            raw.extend_from_slice(&abi::family(libc::AF_INET6));
             raw.extend_from_slice(&addr.port().to_be_bytes());
             raw.extend_from_slice(&addr.flowinfo().to_be_bytes());
             raw.extend_from_slice(&addr.ip().octets());
@@ -84,6 +120,28 @@ mod tests {
     #[test]
     fn a_mapped_address_names_the_same_connection() {
         assert_eq!(canonical("[::ffff:10.0.0.1]:9".parse().unwrap()), "10.0.0.1:9".parse().unwrap());
+    }
+
+    #[test]
+    fn a_listener_moves_to_where_its_family_reaches() {
+        let place = |family, asked: &str, v6_only, machine: &str| {
+            aside(family, asked.parse().unwrap(), v6_only, machine.parse().unwrap()).map(|ip| ip.to_string())
+        };
+        let (v4, v6) = (libc::AF_INET, libc::AF_INET6);
+        for (family, asked, v6_only, machine, expected) in [
+            (v4, "0.0.0.0", false, "10.0.0.1", Some("10.0.0.1")),
+            (v4, "127.0.0.1", false, "::1", Some("127.0.0.1")),
+            (v4, "127.0.0.1", false, "2001:db8::1", None),
+            (v6, "::", false, "127.0.0.1", Some("::ffff:127.0.0.1")),
+            (v6, "::", true, "127.0.0.1", Some("::1")),
+            (v6, "::1", false, "127.0.0.1", Some("::1")),
+            (v6, "::ffff:10.0.0.1", false, "127.0.0.1", Some("::ffff:127.0.0.1")),
+            (v6, "::", true, "10.0.0.1", Some("::ffff:10.0.0.1")),
+            (v6, "2001:db8::2", false, "2001:db8::1", Some("2001:db8::1")),
+        ] {
+            let found = place(family, asked, v6_only, machine);
+            assert_eq!(found.as_deref(), expected, "family {family} at {asked}, only: {v6_only}, machine {machine}");
+        }
     }
 
     #[test]

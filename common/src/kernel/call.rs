@@ -6,6 +6,8 @@ use std::fmt;
 use thiserror::Error;
 
 use super::path::PathBytes;
+use crate::abi;
+pub(super) use crate::abi::{i32_at, i64_at, u32_at, u64_at};
 use crate::record::{Record, SegmentRole};
 
 /// Why a record does not fit the model. The replica that meets it must stop: from here on its model would be wrong.
@@ -94,6 +96,11 @@ impl<'a> Call<'a> {
         self.record.result
     }
 
+    /// The result of a call that gives an `int`: a process, a signal, a watch.
+    pub(super) fn int_result(&self) -> i32 {
+        abi::int_result(self.record.result)
+    }
+
     /// Whether the kernel returned an error or a restart code.
     pub(super) fn failed(&self) -> bool {
         (-4095..0).contains(&self.record.result)
@@ -114,7 +121,12 @@ impl<'a> Call<'a> {
 
     /// An argument that the kernel takes as `int`: the upper half is ignored.
     pub(super) fn int(&self, index: usize) -> i32 {
-        self.record.arg(index) as i32
+        abi::int(self.record.arg(index))
+    }
+
+    /// An argument that the kernel takes as `unsigned int`: the upper half is ignored.
+    pub(super) fn uint(&self, index: usize) -> u32 {
+        abi::uint(self.record.arg(index))
     }
 
     /// The descriptor that the call made.
@@ -237,14 +249,4 @@ impl<'a> Call<'a> {
     pub(super) fn incomplete(&self, what: impl fmt::Display) -> ModelError {
         ModelError::Incomplete { call: self.name(), what: what.to_string() }
     }
-}
-
-/// A little-endian `u32` at an offset of bytes that a call left, 0 beyond their end.
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |b| u32::from_le_bytes(*b))
-}
-
-/// A little-endian `u64` at an offset of bytes that a call left, 0 beyond their end.
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()).map_or(0, |b| u64::from_le_bytes(*b))
 }

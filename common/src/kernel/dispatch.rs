@@ -4,8 +4,9 @@
 //! here changes nothing that the model keeps.
 
 use super::Kernel;
-use super::call::{Call, ModelError, u32_at, u64_at};
+use super::call::{Call, ModelError, i32_at, u64_at};
 use super::signal::Sent;
+use crate::abi;
 
 const CLONE_PIDFD: u64 = libc::CLONE_PIDFD as u64;
 
@@ -41,7 +42,7 @@ impl Kernel {
             libc::SYS_rt_sigpending => self.rt_sigpending(call),
             libc::SYS_rt_sigtimedwait => {
                 let info = call.output(1);
-                self.took(call.result() as i32, info.get(8..12).map(|_| u32_at(&info, 8) as i32));
+                self.took(call.int_result(), info.get(8..12).map(|_| i32_at(&info, 8)));
                 Ok(())
             }
             libc::SYS_sigaltstack => self.sigaltstack(call),
@@ -112,7 +113,7 @@ impl Kernel {
             libc::SYS_openat => self.open(call, Some(0), 1, call.int(2)),
             libc::SYS_openat2 => {
                 let flags = u64::from_le_bytes(call.input_array(2)?);
-                self.open(call, Some(0), 1, flags as i32)
+                self.open(call, Some(0), 1, abi::int(flags))
             }
             libc::SYS_lseek => self.lseek(call),
             libc::SYS_getdents64 => self.getdents(call),

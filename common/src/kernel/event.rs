@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Kernel;
-use super::call::{Call, ModelError, u32_at, u64_at};
+use super::call::{Call, ModelError, i32_at, u32_at, u64_at};
 use super::descriptor::Object;
 use super::path::PathBytes;
 use super::timer::{Setting, timespec_ns};
@@ -49,7 +49,7 @@ const SIGINFO_LEN: usize = 128;
 
 impl Kernel {
     pub(super) fn eventfd(&mut self, call: &Call<'_>, flags: i32) -> Result<(), ModelError> {
-        let count = u64::from(call.arg(0) as u32);
+        let count = u64::from(call.uint(0));
         let object = Object::EventFd(EventFd { count, semaphore: flags & libc::EFD_SEMAPHORE != 0 });
         self.open_event(call, object, flags)
     }
@@ -103,7 +103,7 @@ impl Kernel {
             Some(path) => path,
             None => self.identity.resolve(call.input(1)?),
         };
-        let (wd, mask) = (call.result() as i32, call.arg(2) as u32);
+        let (wd, mask) = (call.int_result(), call.uint(2));
         let inotify = self.inotify_mut(call)?;
         let adds = mask & libc::IN_MASK_ADD != 0;
         let watch = inotify.watches.entry(wd).or_insert(Watch { path, mask: 0 });
@@ -151,7 +151,7 @@ impl Inotify {
     pub(super) fn read(&mut self, events: &[u8]) {
         let mut rest = events;
         while rest.len() >= INOTIFY_HEADER_LEN {
-            let (wd, mask) = (u32_at(rest, 0) as i32, u32_at(rest, 4));
+            let (wd, mask) = (i32_at(rest, 0), u32_at(rest, 4));
             let single = self.watches.get(&wd).is_some_and(|w| w.mask & libc::IN_ONESHOT != 0);
             if mask & libc::IN_IGNORED != 0 || single {
                 self.watches.remove(&wd);
@@ -164,5 +164,5 @@ impl Inotify {
 
 /// The signals that a read from a signalfd took, with their si_code.
 pub(super) fn signals_read(events: &[u8]) -> impl Iterator<Item = (i32, i32)> + '_ {
-    events.chunks_exact(SIGINFO_LEN).map(|info| (u32_at(info, 0) as i32, u32_at(info, 8) as i32))
+    events.chunks_exact(SIGINFO_LEN).map(|info| (i32_at(info, 0), i32_at(info, 8)))
 }

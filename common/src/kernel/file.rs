@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Kernel;
-use super::call::{Call, ModelError, u64_at};
+use super::call::{Call, ModelError, i64_at, u64_at};
 use super::descriptor::{DescriptionId, Object};
 use super::path::PathBytes;
 
@@ -182,7 +182,7 @@ impl Kernel {
         let request = call.input_array::<32>(2)?;
         let short = |at: usize| i32::from(i16::from_le_bytes([request[at], request[at + 1]]));
         let (kind, whence) = (short(0), short(2));
-        let (start, len) = (u64_at(&request, 8) as i64, u64_at(&request, 16) as i64);
+        let (start, len) = (i64_at(&request, 8), i64_at(&request, 16));
         let id = self.descriptors.id(call, call.int(0))?;
         let file = self.descriptors.get_mut(call, call.int(0))?;
         let base = match (&file.object, whence) {

@@ -134,7 +134,7 @@ impl Kernel {
     /// Calls that change nothing but who the process is. False when `call` is none of them.
     pub(super) fn identity_call(&mut self, call: &Call<'_>) -> Result<bool, ModelError> {
         let id = &mut self.identity;
-        let (a, b, c) = (call.arg(0) as u32, call.arg(1) as u32, call.arg(2) as u32);
+        let (a, b, c) = (call.uint(0), call.uint(1), call.uint(2));
         match call.number() {
             libc::SYS_setuid => id.uids.set(id.uids.effective == 0, a),
             libc::SYS_setgid => id.gids.set(id.uids.effective == 0, a),
@@ -150,7 +150,7 @@ impl Kernel {
             libc::SYS_chdir => id.cwd = call.resolved_path().map_or_else(|| Ok(id.resolve(call.input(0)?)), Ok)?,
             libc::SYS_chroot => id.root = call.resolved_path().map_or_else(|| Ok(id.resolve(call.input(0)?)), Ok)?,
             libc::SYS_setsid => {
-                id.sid = call.result() as i32;
+                id.sid = call.int_result();
                 id.pgrp = id.sid;
             }
             libc::SYS_setpgid if id.is_me(call.int(0)) => id.pgrp = if b == 0 { id.pid } else { call.int(1) },
@@ -164,11 +164,11 @@ impl Kernel {
             libc::SYS_set_tid_address => id.tid_address = call.arg(0),
             libc::SYS_set_robust_list => id.robust_list = (call.arg(0), call.arg(1)),
             libc::SYS_fork | libc::SYS_vfork | libc::SYS_clone | libc::SYS_clone3 => {
-                id.children.insert(call.result() as i32);
+                id.children.insert(call.int_result());
                 id.forked = true;
             }
             libc::SYS_wait4 => {
-                id.children.remove(&(call.result() as i32));
+                id.children.remove(&call.int_result());
             }
             _ => return Ok(false),
         }

@@ -13,7 +13,7 @@ impl Kernel {
         }
         for (id, description) in table.descriptions() {
             let numbers = table.numbers().filter(|(_, entry)| entry.description == id).count();
-            if numbers == 0 || numbers as u32 != description.references {
+            if numbers == 0 || u32::try_from(numbers) != Ok(description.references) {
                 return Err(format!("{id:?} counts {} references, {numbers} exist", description.references));
             }
             match &description.object {

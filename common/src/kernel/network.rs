@@ -2,7 +2,7 @@
 
 use super::Kernel;
 use super::address;
-use super::call::{Call, ModelError, u32_at};
+use super::call::{Call, ModelError, i32_at, u32_at};
 use super::descriptor::{Description, DescriptionId, Object};
 use super::socket::{
     BoundTo, Netlink, Options, PairEnd, Queue, Shutdown, SocketOption, Tcp, TcpState, Udp, Unix, UnixState,
@@ -62,7 +62,7 @@ impl Kernel {
             options: Options::default(),
             shutdown: Shutdown::default(),
         };
-        let (one, two) = (u32_at(&fds, 0) as i32, u32_at(&fds, 4) as i32);
+        let (one, two) = (i32_at(&fds, 0), i32_at(&fds, 4));
         // The first end learns its peer's id once that exists.
         let first = self.descriptors.open(call, one, Object::Pair(end(DescriptionId(u64::MAX))), flags, cloexec)?;
         let second = self.descriptors.open(call, two, Object::Pair(end(first)), flags, cloexec)?;

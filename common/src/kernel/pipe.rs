@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::Kernel;
-use super::call::{Call, ModelError, u32_at};
+use super::call::{Call, ModelError, i32_at};
 use super::descriptor::Object;
 
 /// Names a pipe. Never used again.
@@ -82,7 +82,7 @@ impl Kernel {
         let cloexec = flags & libc::O_CLOEXEC != 0;
         let status = flags & (libc::O_NONBLOCK | libc::O_DIRECT);
         let id = self.pipes.make();
-        let (reader, writer) = (u32_at(&fds, 0) as i32, u32_at(&fds, 4) as i32);
+        let (reader, writer) = (i32_at(&fds, 0), i32_at(&fds, 4));
         self.descriptors.open(call, reader, Object::PipeReader(id), libc::O_RDONLY | status, cloexec)?;
         self.descriptors.open(call, writer, Object::PipeWriter(id), libc::O_WRONLY | status, cloexec)?;
         Ok(())

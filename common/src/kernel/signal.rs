@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Kernel;
-use super::call::{Call, ModelError, u32_at, u64_at};
+use super::call::{Call, ModelError, i32_at, u64_at};
 use crate::record::{Record, SegmentRole};
 
 const SIG_IGN: u64 = libc::SIG_IGN as u64;
@@ -50,7 +50,7 @@ impl Disposition {
     }
 
     fn has(&self, flag: i32) -> bool {
-        self.flags & u64::from(flag as u32) != 0
+        self.flags & u64::from(flag.cast_unsigned()) != 0
     }
 }
 
@@ -226,7 +226,7 @@ impl Kernel {
     pub(super) fn sigaltstack(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
         if call.arg(0) != 0 {
             let stack = call.input_array::<24>(0)?;
-            let flags = u32_at(&stack, 8) as i32;
+            let flags = i32_at(&stack, 8);
             let new = AltStack { base: u64_at(&stack, 0), flags, size: u64_at(&stack, 16) };
             self.signals.altstack = (flags & libc::SS_DISABLE == 0).then_some(new);
         }
@@ -254,7 +254,7 @@ impl Kernel {
     pub(super) fn delivered(&mut self, record: &Record) {
         let signal = i32::from(record.number);
         let info = record.bytes_of(SegmentRole::SigInfo);
-        self.took(signal, info.map(|info| u32_at(info, 8) as i32));
+        self.took(signal, info.map(|info| i32_at(info, 8)));
         let disposition = self.signals.disposition(signal);
         if !disposition.is_handled() {
             return;

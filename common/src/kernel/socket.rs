@@ -256,12 +256,14 @@ impl Netlink {
     /// message.
     pub(super) fn received(&mut self, bytes: &[u8]) {
         const HEADER_LEN: usize = 16;
-        const MULTI: u16 = libc::NLM_F_MULTI as u16;
+        /// NLM_F_MULTI and NLMSG_DONE as they stand in a header (netlink(7)).
+        const MULTI: u16 = 2;
+        const DONE: u16 = 3;
         let mut rest = bytes;
         while rest.len() >= HEADER_LEN {
             let half = |at: usize| u16::from_le_bytes([rest[at], rest[at + 1]]);
             let (kind, flags) = (half(4), half(6));
-            if flags & MULTI == 0 || kind == libc::NLMSG_DONE as u16 {
+            if flags & MULTI == 0 || kind == DONE {
                 self.awaits = false;
             }
             let len = u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;

@@ -40,7 +40,7 @@ impl Kernel {
     }
 
     pub(super) fn close_range(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
-        for fd in self.descriptors.range(call.arg(0) as u32, call.arg(1) as u32) {
+        for fd in self.descriptors.range(call.uint(0), call.uint(1)) {
             if call.arg(2) & CLOSE_RANGE_CLOEXEC != 0 {
                 self.descriptors.set_cloexec(call, fd, true)?;
             } else {

@@ -1,4 +1,10 @@
 //! Records made by hand, and what the model must say after them.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "numbers and arguments are small and known, and written as libc's constants are"
+)]
 
 mod connections;
 mod descriptors;

@@ -113,7 +113,7 @@ impl Kernel {
 
     pub(super) fn alarm(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
         let now = self.clock_of(call)?;
-        let seconds = u64::from(call.arg(0) as u32);
+        let seconds = u64::from(call.uint(0));
         self.timers.set(libc::ITIMER_REAL, seconds.saturating_mul(NANOS), 0, now);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Calls that move data: what they do to offsets, queues, counters and the progress of connections.
 
 use super::Kernel;
-use super::call::{Call, ModelError, u32_at, u64_at};
+use super::call::{Call, ModelError, i32_at, u32_at, u64_at};
 use super::descriptor::{DescriptionId, Object};
 use super::event::signals_read;
 use super::socket::TcpState;
@@ -162,7 +162,7 @@ impl Kernel {
         };
         let mut rest = &written[..written.len().min(usize::try_from(len).unwrap_or(usize::MAX))];
         while rest.len() >= CMSG_HEADER_LEN {
-            if u32_at(rest, 8) as i32 == libc::SOL_SOCKET && u32_at(rest, 12) as i32 == libc::SCM_RIGHTS {
+            if i32_at(rest, 8) == libc::SOL_SOCKET && i32_at(rest, 12) == libc::SCM_RIGHTS {
                 return Err(call.unsupported("descriptors received in a message"));
             }
             let step = usize::try_from(u64_at(rest, 0)).unwrap_or(usize::MAX).max(CMSG_HEADER_LEN);

@@ -47,8 +47,14 @@ pub enum LogError {
         /// The file that says so.
         found: String,
     },
+    /// There is no directory.
+    #[error("{} is no directory: expected one that `ftrun record` has written", dir.display())]
+    NoDirectory {
+        /// What was named.
+        dir: PathBuf,
+    },
     /// The directory is not one that can be read.
-    #[error("{} holds no whole log, there is no file `snapshot`: its recorder was stopped before it began", dir.display())]
+    #[error("{} holds no log, there is no file `snapshot`: it is no recording, or its recorder was stopped before it began", dir.display())]
     NoLog {
         /// The directory.
         dir: PathBuf,

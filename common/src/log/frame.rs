@@ -377,7 +377,7 @@ mod tests {
         for number in 0..records {
             let mut record = Record::new(Kind::Call, number, i64::from(number) - 3);
             record.args = vec![u64::from(number); usize::from(number % 7)];
-            let bytes = vec![number as u8; usize::from(number)];
+            let bytes = vec![number.to_le_bytes()[0]; usize::from(number)];
             record.segments.push(Segment { address: 0x1000, role: SegmentRole::Out, arg: 1, bytes });
             record.encode_into(&mut out);
         }

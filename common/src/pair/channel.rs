@@ -31,7 +31,7 @@ const TAG_FRAME: u8 = 2;
 #[derive(Debug, Error)]
 pub enum ChannelError {
     /// The stream failed or ended.
-    #[error("the channel between primary and backup failed: {0}")]
+    #[error("the channel between primary and backup {}", broken(.0))]
     Io(#[from] io::Error),
     /// The other end is no replica.
     #[error("the other end begins with {found:02x?}, expected {PAIR_MAGIC:02x?}: it is no ftrun replica")]
@@ -79,6 +79,15 @@ pub enum FromPrimary {
     Message(ToBackup),
     /// The bytes of a frame, not checked yet.
     Frame(Vec<u8>),
+}
+
+/// What happened to a stream: a read that finds its end is an error to std only.
+pub(crate) fn broken(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "was closed by the other end".to_owned(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "is silent: nothing came in time".to_owned(),
+        _ => format!("failed: {error}"),
+    }
 }
 
 /// The bytes that both ends begin with.
@@ -331,6 +340,7 @@ mod tests {
         vec![
             ToPrimary::Accept { replica: ReplicaId(4), heartbeat_port: 9 },
             ToPrimary::Refuse { reason: "no".to_owned() },
+            ToPrimary::Failed { reason: "no space".to_owned() },
             ToPrimary::Want { hashes: vec![ContentHash::of(b"x")] },
             ToPrimary::Restored,
             ToPrimary::Ack { received: Lsn(16), replayed: Lsn(8) },

@@ -10,7 +10,8 @@
 //!                                      <-   Want, with what it lacks; nothing lacking is said too
 //!   Chunk, one for each wanted         ->
 //!   Start                              ->
-//!                                      <-   Restored: from here on the backup is in step and may take over
+//!                                      <-   Restored: from here on the backup is in step and may take over;
+//!                                           or, from Accept on, Failed and the end
 //!   frames, Heartbeat                  ->
 //!                                      <-   Ack, Heartbeat
 //!                                      <-   Ended after the server's End record, or Diverged and the end
@@ -94,6 +95,11 @@ pub enum ToPrimary {
     },
     /// Answer to Hello: it cannot be this primary's backup.
     Refuse {
+        /// Why, as a user reads it.
+        reason: String,
+    },
+    /// It wanted to, and could not be brought into step; the end.
+    Failed {
         /// Why, as a user reads it.
         reason: String,
     },

@@ -8,8 +8,8 @@
 //! backup   Alone -> Syncing -> Paired -> Promoting -> Live -> Ended
 //! ```
 //!
-//! **Who suspects** the other (no heartbeat for the timeout; less when the channel is closed, which alone proves nothing)
-//! claims the next epoch. Both claim the same one, so that at most one of them wins it. **Who loses ends.** An answer that
+//! **Who suspects** the other (no heartbeat for the timeout; less when the channel is closed, which alone proves nothing; more
+//! when only the channel is silent) claims the next epoch. Both claim the same one, so that at most one of them wins it. **Who loses ends.** An answer that
 //! did not come is unknown: the same epoch is claimed again, and meanwhile nothing is done that needs it. There is no way
 //! back from a claim, since it may have been won.
 //!
@@ -27,6 +27,7 @@
 //! What this cannot give: when a healthy replica is suspected, and the one that won dies before the other found out that it
 //! lost, none is left. That takes two faults at once; the alternative would be two primaries.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::arbiter::{Claim, Verdict};
@@ -67,8 +68,10 @@ pub enum Event {
     PeerConnected,
     /// The backup is restored: at the backup when it is, at the primary when it hears so.
     InStep,
-    /// The peer gave a sign of life, on the channel or beside it.
+    /// Something of the peer came through the channel.
     HeartbeatHeard,
+    /// A heartbeat of the peer came beside the channel.
+    HeardBeside,
     /// The channel failed or was closed by the peer.
     ChannelClosed,
     /// Time has passed. Due at [`Pair::deadline`]; earlier is harmless.
@@ -142,6 +145,19 @@ pub enum Reason {
     Diverged,
 }
 
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ServerEnded => f.write_str("the server has ended"),
+            Self::Lost { epoch, holder } => {
+                write!(f, "epoch {epoch} went to {holder}, which acts for the service now")
+            }
+            Self::SyncFailed => f.write_str("the primary was lost before the backup was in step"),
+            Self::Diverged => f.write_str("the execution differs from the log"),
+        }
+    }
+}
+
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
@@ -151,13 +167,16 @@ pub struct Timing {
     pub timeout: Duration,
     /// The same once the channel is closed; heartbeats beside it put that off, at most to the timeout after it closed.
     pub grace: Duration,
+    /// Without anything through the channel until it is taken for closed although the peer lives: no log gets through
+    /// it, and clients wait. Long, because a frame says nothing before it is complete.
+    pub stall: Duration,
 }
 
 impl Timing {
-    /// With the grace that goes with them: two heartbeats.
+    /// With what goes with them: a grace of two heartbeats, a stall of ten timeouts.
     #[must_use]
     pub fn new(heartbeat: Duration, timeout: Duration) -> Self {
-        Self { heartbeat, timeout, grace: timeout.min(heartbeat * 2) }
+        Self { heartbeat, timeout, grace: timeout.min(heartbeat * 2), stall: timeout * 10 }
     }
 }
 
@@ -180,7 +199,10 @@ pub struct Pair {
     state: State,
     epoch: Epoch,
     timing: Timing,
+    /// When the peer last gave a sign of life, on the channel or beside it.
     heard: Duration,
+    /// When something last came through the channel.
+    came_through: Duration,
     closed: Option<Duration>,
     next_heartbeat: Duration,
     promotion: Promotion,
@@ -223,6 +245,7 @@ impl Pair {
             epoch,
             timing,
             heard: Duration::ZERO,
+            came_through: Duration::ZERO,
             closed: None,
             next_heartbeat: Duration::ZERO,
             promotion: Promotion::None,
@@ -286,7 +309,7 @@ impl Pair {
     fn suspect_at(&self) -> Duration {
         let silent = self.heard + self.timing.timeout;
         match self.closed {
-            None => silent,
+            None => silent.min(self.came_through + self.timing.stall),
             Some(closed) => silent.min(closed + self.timing.timeout).min(self.heard.max(closed) + self.timing.grace),
         }
     }
@@ -299,15 +322,22 @@ impl Pair {
             Event::PeerConnected if self.state == State::Alone => {
                 self.state = State::Syncing;
                 self.heard = now;
+                self.came_through = now;
                 self.next_heartbeat = now;
                 Vec::new()
             }
             Event::InStep if self.state == State::Syncing => {
                 self.state = State::Paired;
                 self.heard = now;
+                self.came_through = now;
                 Vec::new()
             }
             Event::HeartbeatHeard => {
+                self.heard = self.heard.max(now);
+                self.came_through = self.came_through.max(now);
+                Vec::new()
+            }
+            Event::HeardBeside => {
                 self.heard = self.heard.max(now);
                 Vec::new()
             }

@@ -8,12 +8,15 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::nr;
 use super::shape::{Direction, Length, Pointer, Shape};
+use crate::abi::{i32_at, int, size, u32_at, u64_at, uint};
 use crate::record::{Segment, SegmentRole};
 
 /// Longest path or name that a call may take (PATH_MAX).
 const MAX_STRING: usize = 4096;
-/// Bound on a logged input: nothing that is logged is longer.
-const MAX_INPUT: usize = 1 << 16;
+/// Bound on an input: poll(2) of as many descriptors as a process may have is the longest, 8 bytes for each.
+const MAX_INPUT: usize = 16 << 20;
+/// Bound on anything that is read at once: no single call moves more (MAX_RW_COUNT).
+const MAX_TRANSFER: usize = 1 << 31;
 const PAGE: u64 = 4096;
 const MSGHDR: usize = 56;
 const MMSGHDR: usize = 64;
@@ -45,6 +48,9 @@ pub trait Memory {
     /// # Errors
     /// As [`Memory::read`].
     fn bytes(&self, address: u64, length: usize) -> Result<Vec<u8>, Fault> {
+        if length > MAX_TRANSFER {
+            return Err(Fault { address, length });
+        }
         let mut buffer = vec![0; length];
         self.read(address, &mut buffer)?;
         Ok(buffer)
@@ -69,12 +75,12 @@ impl std::fmt::Debug for Gathered {
     }
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+impl Gathered {
+    /// How many bytes the caller's buffer takes, for a call that puts the length it needs in the place of this one.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
 }
 
 /// The bytes of a NUL-terminated string, without the NUL.
@@ -84,7 +90,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 pub fn c_string(memory: &dyn Memory, address: u64) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::new();
     while out.len() < MAX_STRING {
-        let at = address + out.len() as u64;
+        let at = address.saturating_add(out.len() as u64);
         let until_page_end = 256.min(4096 - (at % 4096) as usize);
         let chunk = memory.bytes(at, until_page_end)?;
         if let Some(end) = chunk.iter().position(|&b| b == 0) {
@@ -99,7 +105,7 @@ pub fn c_string(memory: &dyn Memory, address: u64) -> Result<Vec<u8>, Fault> {
 fn iovecs(memory: &dyn Memory, address: u64, count: u64) -> Result<Vec<(u64, usize)>, Fault> {
     let count = usize::try_from(count).unwrap_or(usize::MAX).min(MAX_IOVEC);
     let raw = memory.bytes(address, count * 16)?;
-    Ok(raw.chunks_exact(16).map(|entry| (u64_at(entry, 0), u64_at(entry, 8) as usize)).collect())
+    Ok(raw.chunks_exact(16).map(|entry| (u64_at(entry, 0), size(u64_at(entry, 8)))).collect())
 }
 
 /// Cuts a list of buffers to `total` bytes.
@@ -121,7 +127,7 @@ fn input_length(pointer: &Pointer, args: &[u64; 6]) -> usize {
         Length::Fixed(length) => length as usize,
         Length::Arg(arg, scale) => (args[usize::from(arg)] & 0xffff_ffff) as usize * scale as usize,
         Length::Pages(arg) => usize::try_from(args[usize::from(arg)].div_ceil(PAGE)).unwrap_or(MAX_INPUT),
-        Length::FdSet => ((args[0] & 0xffff_ffff) as i32).clamp(0, 1 << 16) as usize,
+        Length::FdSet => usize::try_from(int(args[0])).unwrap_or(0),
         _ => 0,
     };
     let length = if pointer.length == Length::FdSet { length.div_ceil(64) * 8 } else { length };
@@ -177,14 +183,14 @@ impl Gathered {
         let address = args[usize::from(pointer.arg)];
         let length = match pointer.length {
             Length::Msghdr => MSGHDR,
-            _ => MMSGHDR * (args[2] as usize & 0xffff_ffff).min(MAX_IOVEC),
+            _ => MMSGHDR * (uint(args[2]) as usize).min(MAX_IOVEC),
         };
         let Ok(header) = memory.bytes(address, length) else { return };
         self.digest.update(&header);
         if pointer.direction == Direction::Bulk {
             for one in header.chunks(MMSGHDR) {
                 for (pointer, length) in
-                    [(u64_at(one, 0), u32_at(one, 8) as usize), (u64_at(one, 32), u64_at(one, 40) as usize)]
+                    [(u64_at(one, 0), u32_at(one, 8) as usize), (u64_at(one, 32), size(u64_at(one, 40)))]
                 {
                     if pointer != 0 && length != 0 {
                         let bytes = memory.bytes(pointer, length.min(MAX_INPUT));
@@ -224,7 +230,7 @@ fn control_messages(mut control: &[u8]) -> impl Iterator<Item = (i32, i32)> {
             return None;
         }
         control = control.get(length.checked_next_multiple_of(8).unwrap_or(usize::MAX)..).unwrap_or_default();
-        Some((u32_at(here, 8) as i32, u32_at(here, 12) as i32))
+        Some((i32_at(here, 8), i32_at(here, 12)))
     })
 }
 
@@ -269,7 +275,7 @@ pub fn bulk(
         Length::Mmsghdr => {
             let mut all = Vec::new();
             for index in 0..total {
-                let one = memory.bytes(address + (index * MMSGHDR) as u64, MMSGHDR)?;
+                let one = memory.bytes(address.saturating_add((index * MMSGHDR) as u64), MMSGHDR)?;
                 // msg_len is written back by the kernel; a replayer knows it from the record's output segment.
                 let sent = u32_at(&one, 56) as usize;
                 all.extend(bounded(iovecs(memory, u64_at(&one, 16), u64_at(&one, 24))?, sent));
@@ -323,7 +329,7 @@ pub fn outputs(
                 push(arg, address, input_length(pointer, args))?
             }
             Length::Result(scale) => {
-                let mut length = positive(result) * scale as usize;
+                let mut length = positive(result).saturating_mul(scale as usize);
                 if shape.number == nr::RECVFROM {
                     length = length.min(usize::try_from(args[2]).unwrap_or(usize::MAX));
                 }
@@ -346,15 +352,14 @@ pub fn outputs(
                 received(&mut push, arg, address, &header, positive(result), memory)?;
             }
             Length::Mmsghdr => {
-                for index in 0..positive(result) {
-                    let at = address + (index * MMSGHDR) as u64;
-                    if pointer.direction == Direction::Out {
-                        let length = u32_at(&memory.bytes(at + 56, 4)?, 0) as usize;
-                        let header = &gathered.header[index * MMSGHDR..(index + 1) * MMSGHDR];
-                        received(&mut push, arg, at, header, length, memory)?;
-                    }
+                let received_here = if pointer.direction == Direction::Out { positive(result) } else { 0 };
+                for index in 0..received_here {
+                    let at = address.saturating_add((index * MMSGHDR) as u64);
+                    let length = u32_at(&memory.bytes(at.saturating_add(56), 4)?, 0) as usize;
+                    let header = gathered.header.get(index * MMSGHDR..).unwrap_or_default();
+                    received(&mut push, arg, at, header, length, memory)?;
                 }
-                push(arg, address, positive(result) * MMSGHDR)?;
+                push(arg, address, positive(result).saturating_mul(MMSGHDR))?;
             }
             Length::CString | Length::SigsetPair => {}
         }
@@ -403,7 +408,7 @@ fn readable(memory: &dyn Memory, address: u64, length: usize) -> Vec<u8> {
     let mut out = Vec::new();
     while out.len() < length {
         let Some(at) = address.checked_add(out.len() as u64) else { break };
-        let until_page_end = (PAGE - at % PAGE) as usize;
+        let until_page_end = size(PAGE - at % PAGE);
         let Ok(bytes) = memory.bytes(at, until_page_end.min(length - out.len())) else { break };
         out.extend(bytes);
     }
@@ -424,9 +429,9 @@ fn received(
     }
     let after = memory.bytes(at, MSGHDR)?;
     push(arg, u64_at(header, 0), (u32_at(&after, 8) as usize).min(u32_at(header, 8) as usize))?;
-    push(arg, u64_at(header, 32), (u64_at(&after, 40) as usize).min(u64_at(header, 40) as usize))?;
-    push(arg, at + 8, 4)?;
-    push(arg, at + 40, 12)
+    push(arg, u64_at(header, 32), size(u64_at(&after, 40)).min(size(u64_at(header, 40))))?;
+    push(arg, at.saturating_add(8), 4)?;
+    push(arg, at.saturating_add(40), 12)
 }
 
 #[cfg(test)]
@@ -439,7 +444,7 @@ mod tests {
     impl Memory for Flat {
         fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Fault> {
             let fault = Fault { address, length: buffer.len() };
-            let start = (address as usize).checked_sub(4096).ok_or(fault)?;
+            let start = size(address).checked_sub(4096).ok_or(fault)?;
             let source = self.0.get(start..start + buffer.len()).ok_or(fault)?;
             buffer.copy_from_slice(source);
             Ok(())

@@ -1,6 +1,7 @@
-//! Multiplexed calls: one shape for each operation that is known, and the flags that are not.
+//! Multiplexed calls: one shape for each operation that is known.
 
 use super::nr;
+use super::rules;
 use super::shape::Class::{Answer, Emulate, Execute};
 use super::shape::Direction::{Digest, In, InOut, Out};
 use super::shape::Length::{Arg, CString, Fixed, ValueResult};
@@ -20,6 +21,24 @@ impl Operations {
     /// The shapes of all known operations.
     pub fn shapes(&self) -> impl Iterator<Item = &'static Shape> {
         self.known.iter().map(|(_, shape)| shape)
+    }
+
+    /// The call's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether an argument selects; otherwise there is one shape for all.
+    #[must_use]
+    pub fn selects(&self) -> bool {
+        self.mask != 0
+    }
+
+    /// The errno that an unknown operation gets (positive).
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        self.errno
     }
 }
 
@@ -44,83 +63,8 @@ pub fn resolve(_number: u64, args: &[u64; 6], operations: &'static Operations) -
     let found = operations.known.iter().find(|(value, _)| *value == selected).map(|(_, shape)| shape);
     let shape = found
         .ok_or_else(|| Refusal::new(format!("{} with operation {selected:#x}", operations.name), operations.errno))?;
-    check_flags(shape, args)?;
+    rules::check(shape, args)?;
     Ok(shape)
-}
-
-/// Refuses flags of an otherwise known call whose effect is not replicated.
-///
-/// # Errors
-/// A refusal that names call and flag.
-pub fn check_flags(shape: &Shape, args: &[u64; 6]) -> Result<(), Refusal> {
-    let refuse =
-        |what: &str, value: u64, errno| Err(Refusal::new(format!("{} with {what} {value:#x}", shape.name), errno));
-    let int = |index: usize| (args[index] & 0xffff_ffff) as i32;
-    match shape.number {
-        nr::SOCKET => {
-            let known = [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK];
-            if !known.contains(&int(0)) {
-                return refuse("address family", args[0], libc::EAFNOSUPPORT);
-            }
-        }
-        nr::SENDTO | nr::SENDMSG | nr::SENDMMSG => {
-            let flags = int(if shape.number == nr::SENDMSG { 2 } else { 3 });
-            let refused = flags & (libc::MSG_ZEROCOPY | libc::MSG_FASTOPEN);
-            if refused != 0 {
-                return refuse("flag", refused as u64, libc::EOPNOTSUPP);
-            }
-        }
-        nr::RECVFROM | nr::RECVMSG => {
-            let flags = int(if shape.number == nr::RECVMSG { 2 } else { 3 });
-            if flags & libc::MSG_ERRQUEUE != 0 {
-                return refuse("flag", libc::MSG_ERRQUEUE as u64, libc::EOPNOTSUPP);
-            }
-        }
-        nr::SETSOCKOPT => {
-            let (level, option) = (int(1), int(2));
-            let code = [libc::SO_ATTACH_FILTER, libc::SO_ATTACH_BPF, libc::SO_ATTACH_REUSEPORT_CBPF, libc::SO_ZEROCOPY];
-            if level == libc::SOL_SOCKET && code.contains(&option) {
-                return refuse("option", option as u64, libc::ENOPROTOOPT);
-            }
-        }
-        nr::MMAP => {
-            let (prot, flags) = (int(2), int(3));
-            let known = libc::MAP_SHARED
-                | libc::MAP_PRIVATE
-                | libc::MAP_SHARED_VALIDATE
-                | libc::MAP_FIXED
-                | libc::MAP_ANONYMOUS
-                | libc::MAP_GROWSDOWN
-                | libc::MAP_DENYWRITE
-                | libc::MAP_EXECUTABLE
-                | libc::MAP_LOCKED
-                | libc::MAP_NORESERVE
-                | libc::MAP_POPULATE
-                | libc::MAP_NONBLOCK
-                | libc::MAP_STACK
-                | libc::MAP_FIXED_NOREPLACE
-                | libc::MAP_32BIT;
-            if flags & !known != 0 {
-                return refuse("flag", (flags & !known) as u64, libc::EINVAL);
-            }
-            let anonymous = flags & libc::MAP_ANONYMOUS != 0;
-            let shared = flags & libc::MAP_PRIVATE == 0;
-            if shared && !anonymous && prot & libc::PROT_WRITE != 0 {
-                return refuse("MAP_SHARED and PROT_WRITE of a file, protection", prot as u64, libc::EACCES);
-            }
-        }
-        nr::MREMAP => {
-            let known = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-            if int(3) & !known != 0 {
-                return refuse("flag", (int(3) & !known) as u64, libc::EINVAL);
-            }
-            if args[1] == 0 {
-                return refuse("old size", 0, libc::EINVAL);
-            }
-        }
-        _ => {}
-    }
-    Ok(())
 }
 
 /// F_GETOWN of the C library: struct f_owner_ex, type (4) and id (4).

@@ -7,13 +7,13 @@ use common::ids::{ConnId, Epoch};
 use common::orders::{Carried, Progress};
 use proptest::prelude::*;
 
-use super::{ClientStep, Connection, Link, Target, UpstreamStep};
+use super::{ClientStep, Connection, ConnectionError, Link, Target, UpstreamStep};
 use crate::byte_queue::{MAX_SLICES, joined};
 use crate::config::{Config, Faults};
 use crate::output::End;
 
 fn input_byte(offset: u64) -> u8 {
-    (offset.wrapping_mul(0x9e37_79b9) >> 7) as u8
+    (offset.wrapping_mul(0x9e37_79b9) >> 7).to_le_bytes()[0]
 }
 
 /// What a server writes at an offset depends on who writes it: beyond the log, two primaries differ.
@@ -228,7 +228,7 @@ impl World {
         if !self.conn.wants_upstream() {
             return Ok(());
         }
-        let overlap = self.conn.output.overlap() as usize;
+        let overlap = usize::try_from(self.conn.output.overlap()).unwrap();
         let n = if overlap > 0 { n.min(overlap) } else { n };
         let bytes: Vec<u8> = self.downward.drain(..n.min(self.downward.len())).collect();
         if bytes.is_empty() && self.downward_end && self.downward.is_empty() {
@@ -276,7 +276,7 @@ impl World {
         self.log.truncate(self.acknowledged + 1);
         let state = self.now();
         self.primary = 2;
-        self.wrote.truncate(state.produced as usize);
+        self.wrote.truncate(usize::try_from(state.produced).unwrap());
         self.upward.clear();
         self.upward_end = false;
         self.server_saw_end = false;
@@ -289,7 +289,7 @@ impl World {
             let carried = Carried { progress: state.progress(), output_from };
             self.conn.carry(Epoch(2), &carried, "127.0.0.1:1".parse().unwrap());
             if self.conn.resumed() {
-                self.downward.extend(&self.wrote[output_from as usize..]);
+                self.downward.extend(&self.wrote[usize::try_from(output_from).unwrap()..]);
             }
         } else {
             self.log = vec![State::default()];
@@ -439,6 +439,17 @@ fn each_rule_that_is_switched_off_is_noticed() {
         let error = run(LIFE, faults).unwrap_err().to_string();
         assert!(error.contains(violation), "{faults:?}: {error}");
     }
+}
+
+#[test]
+fn a_closed_listener_refuses_no_connection_that_may_be_accepted() {
+    let mut conn = Connection::new(&Config::default(), false);
+    conn.name(Some(id()));
+    conn.refuse();
+    assert_eq!(conn.failure(), None, "on its way");
+    conn.name(None);
+    conn.refuse();
+    assert_eq!(conn.failure(), Some(ConnectionError::Refused), "it did not arrive");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use common::orders::{CONTROL_MAGIC, ListenerId, Progress, Role, ToProxy, ToReplica, preamble};
+use common::ids::{Epoch, ReplicaId};
+use common::orders::{CONTROL_MAGIC, Listener, ListenerId, Progress, Role, ToProxy, ToReplica, preamble};
 use ftrun_proxy::orders::Mode;
 use ftrun_proxy::{Config, Exit, ProxyError, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -77,6 +78,48 @@ async fn a_closed_listener_refuses_and_its_port_is_free() {
     write(&mut server, b"goes on").await;
     pair.backup.release(progress(conn, 0, 7)).await;
     expect(&mut client, b"goes on").await;
+}
+
+#[tokio::test]
+async fn a_client_whose_server_does_not_come_is_refused_when_the_listener_closes() {
+    let mut pair = Pair::start(Config::default()).await;
+    let nobody = TcpListener::bind(APART).await.unwrap().local_addr().unwrap();
+    let at = pair.primary.bind(ListenerId(8), LOOPBACK.parse().unwrap()).await.unwrap();
+    pair.primary.listen(ListenerId(8), at, nobody).await;
+    let mut client = TcpStream::connect(at).await.unwrap();
+    pair.primary.send(ToProxy::Unlisten { id: ListenerId(8) }).await;
+    expect_reset(&mut client).await;
+}
+
+#[tokio::test]
+async fn a_listener_for_ipv6_only_is_opened_again_beside_an_ipv4_one() {
+    if let Err(error) = TcpListener::bind("[::1]:0").await {
+        return skip("a_listener_for_ipv6_only_is_opened_again_beside_an_ipv4_one", &format!("no ::1: {error}"));
+    }
+    let mut pair = Pair::start(Config::default()).await;
+    let real = pair.server.local_addr().unwrap();
+    let four = pair.primary.bind(ListenerId(8), APART.parse().unwrap()).await.unwrap();
+    pair.primary.listen(ListenerId(8), four, real).await;
+    let (id, asked) = (ListenerId(9), std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, four.port())));
+    pair.primary.send(ToProxy::Bind { id, asked, reuse_addr: true, v6_only: true }).await;
+    assert_eq!(pair.primary.answer().await, ToReplica::Bound { id, outcome: Ok(asked) });
+    pair.primary.listen(id, asked, real).await;
+    // The lost primary closed it beyond the log.
+    pair.primary.send(ToProxy::Unlisten { id }).await;
+    let next = Next::new().await;
+    let listeners = [(ListenerId(8), four), (id, asked)].map(|(id, asked)| Listener {
+        id,
+        asked,
+        real: next.server.local_addr().unwrap(),
+    });
+    let (resume, replica) = (next.resume.local_addr().unwrap(), ReplicaId(0xb));
+    let (epoch, listeners) = (Epoch(2), listeners.to_vec());
+    pair.backup.send(ToProxy::Takeover { epoch, replica, resume, listeners, carried: vec![] }).await;
+    assert_eq!(pair.backup.answer().await, ToReplica::TakenOver { gone: vec![] });
+    let mut client = TcpStream::connect(("::1", four.port())).await.unwrap();
+    let (mut server, _) = accept(&next.server, 2).await;
+    write(&mut server, b"open").await;
+    expect(&mut client, b"open").await;
 }
 
 #[tokio::test]

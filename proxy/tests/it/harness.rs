@@ -23,6 +23,14 @@ const WATCH: Duration = Duration::from_millis(80);
 pub(crate) const LOOPBACK: &str = "127.0.0.1:0";
 pub(crate) const LISTENER: ListenerId = ListenerId(7);
 
+/// Says that a test cannot run here, and why; `tests/run` counts and shows these.
+pub(crate) fn skip(test: &str, reason: &str) {
+    eprintln!("SKIPPED: {test}: {reason}");
+    let list = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
+    let mut file = std::fs::File::options().create(true).append(true).open(list).unwrap();
+    std::io::Write::write_all(&mut file, format!("{test}: {reason}\n").as_bytes()).unwrap();
+}
+
 /// Awaits something that must happen.
 pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, event).await.unwrap_or_else(|_| panic!("waited {DEADLINE:?} for {what}"))
@@ -285,5 +293,5 @@ pub(crate) async fn watch(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 pub(crate) fn pattern(len: usize, seed: u32) -> Vec<u8> {
-    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 13) as u8).collect()
+    (0u32..).take(len).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 13).to_le_bytes()[0]).collect()
 }

@@ -1,5 +1,6 @@
 //! Signals of the log, delivered where it says; faults that only the primary's memory has.
 
+use common::abi;
 use common::ids::Lsn;
 use common::record::{Placement, Record, SegmentRole};
 use common::syscall::nr;
@@ -42,18 +43,6 @@ impl Driver {
                     return Err(self.elsewhere(lsn, record, regs));
                 }
                 signals::force(stopped, &regs, record, &info)?
-            }
-            Placement::Entry => {
-                let stopped = match self.advance(lsn, record)? {
-                    Event::Seccomp(stopped) => stopped,
-                    other => return Err(self.wrong_stop(lsn, record, other)),
-                };
-                let regs = stopped.registers()?;
-                let before = signals::before_call(&regs);
-                if before.rip != record.arg(2) || before.rax != record.arg(3) {
-                    return Err(self.elsewhere(lsn, record, regs));
-                }
-                signals::force(stopped, &before, record, &info)?
             }
             Placement::Fault => self.fault(lsn, record, &info)?,
         };
@@ -118,6 +107,6 @@ impl Driver {
 fn protect(stopped: Stopped, page: u64, protection: i32) -> Result<Stopped, ReplayError> {
     let regs = stopped.registers()?;
     let session = Session::begin(stopped, regs);
-    let (session, _) = session.call(nr::MPROTECT.into(), [page, PAGE, protection as u64, 0, 0, 0])?;
+    let (session, _) = session.call(nr::MPROTECT.into(), [page, PAGE, abi::word(protection), 0, 0, 0])?;
     Ok(session.end()?.0)
 }

@@ -1,5 +1,6 @@
 //! The calls that replay executes: memory, signal dispositions, the thread's own registers.
 
+use common::abi;
 use common::ids::Lsn;
 use common::kernel::Object;
 use common::record::{Record, SegmentRole};
@@ -20,8 +21,8 @@ impl Driver {
         regs: &Registers,
     ) -> Result<Stopped, ReplayError> {
         let mut changed = *regs;
-        let result = record.result as u64;
-        let mapped = match self.kernel.object(record.arg(4) as i32) {
+        let result = abi::word(record.result);
+        let mapped = match self.kernel.object(abi::int(record.arg(4))) {
             Some(Object::File(file)) if record.number == nr::MMAP && !file.unlinked => Some(file.path.clone()),
             _ => None,
         };
@@ -33,9 +34,9 @@ impl Driver {
                 let shares =
                     record.arg(3) & libc::MAP_PRIVATE as u64 == 0 && record.arg(3) & libc::MAP_ANONYMOUS as u64 != 0;
                 let sharing = if shares { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
-                let other = kept & !(libc::MAP_SHARED | libc::MAP_PRIVATE) as u64 & record.arg(3);
+                let other = kept & !abi::word(libc::MAP_SHARED | libc::MAP_PRIVATE) & record.arg(3);
                 changed.rdi = result;
-                changed.r10 = (libc::MAP_FIXED | libc::MAP_ANONYMOUS | sharing) as u64 | other;
+                changed.r10 = abi::word(libc::MAP_FIXED | libc::MAP_ANONYMOUS | sharing) | other;
                 changed.r8 = u64::MAX;
                 changed.r9 = 0;
                 self.sites.unmapped(result, record.arg(1).next_multiple_of(4096));
@@ -55,7 +56,7 @@ impl Driver {
         };
         let after = stopped.registers()?;
         if after.rax != result && record.number != nr::SET_TID_ADDRESS {
-            let found = format!("result {}", after.rax as i64);
+            let found = format!("result {}", after.rax.cast_signed());
             return Err(self.diverged(lsn, record, format!("result {}", record.result), found, Some(after)));
         }
         let mut back = after;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
+use common::abi;
 use common::kernel::{DescriptionId, Epoll, EventFd, Inotify, Item, ItemKey, Object};
 
 use super::{GoLiveError, Revival, SCRATCH_LEN, made, sys};
@@ -11,7 +12,7 @@ use super::{GoLiveError, Revival, SCRATCH_LEN, made, sys};
 /// Bytes of the packed struct epoll_event of x86-64.
 const EVENT_LEN: usize = 12;
 /// Flags of an item that are no events.
-const PRIVATE: u32 = (libc::EPOLLONESHOT | libc::EPOLLET | libc::EPOLLWAKEUP | libc::EPOLLEXCLUSIVE) as u32;
+const PRIVATE: u32 = (libc::EPOLLONESHOT | libc::EPOLLET | libc::EPOLLWAKEUP | libc::EPOLLEXCLUSIVE).cast_unsigned();
 /// Watch descriptors that are skipped at most, to reach the one that the server knows.
 const MAX_SKIPPED: i32 = 100_000;
 
@@ -99,7 +100,7 @@ impl Revival<'_> {
     }
 
     fn epoll_ctl(&mut self, set: i32, operation: i32, fd: i32, event: u64) -> Result<io::Result<u64>, GoLiveError> {
-        let args = [set as u64, operation as u64, fd as u64, event, 0, 0];
+        let args = [abi::word(set), abi::word(operation), abi::word(fd), event, 0, 0];
         self.server.try_run(libc::SYS_epoll_ctl, args)
     }
 
@@ -127,7 +128,7 @@ impl Revival<'_> {
         };
         let aside = match self.kernel.descriptors().entry(key.fd) {
             Some(entry) => {
-                let number = self.server.run("dup", libc::SYS_dup, [key.fd as u64, 0, 0, 0, 0, 0])?;
+                let number = self.server.run("dup", libc::SYS_dup, [abi::word(key.fd), 0, 0, 0, 0, 0])?;
                 Some((number, entry.cloexec))
             }
             None => None,
@@ -137,11 +138,11 @@ impl Revival<'_> {
         self.judge(set, key, added);
         match aside {
             Some((number, cloexec)) => {
-                self.server.dup(number as i32, key.fd, cloexec)?;
+                self.server.dup(abi::int(number), key.fd, cloexec)?;
                 self.server.run("close", libc::SYS_close, [number, 0, 0, 0, 0, 0])?;
             }
             None => {
-                self.server.run("close", libc::SYS_close, [key.fd as u64, 0, 0, 0, 0, 0])?;
+                self.server.run("close", libc::SYS_close, [abi::word(key.fd), 0, 0, 0, 0, 0])?;
             }
         }
         Ok(())
@@ -156,7 +157,7 @@ impl Revival<'_> {
         if added.is_err() {
             return Ok(added);
         }
-        let wait = [set as u64, address, 1, 0, 0, 0];
+        let wait = [abi::word(set), address, 1, 0, 0, 0];
         if self.server.run("epoll_wait", libc::SYS_epoll_wait, wait)? == 1 {
             return Ok(added);
         }

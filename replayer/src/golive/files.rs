@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use common::abi;
 use common::kernel::{Description, DescriptionId, File, Inherited, Locks, Object, Offset, PathBytes, RangeLock};
 
 use super::{GoLiveError, Revival, made, sys};
@@ -117,7 +118,7 @@ impl Revival<'_> {
             };
             for lock in description.locks.ranges.iter().filter(|lock| !lock.description) {
                 let address = self.server.bytes(&flock_bytes(lock))?;
-                let args = [number as u64, libc::F_SETLK as u64, address, 0, 0, 0];
+                let args = [abi::word(number), libc::F_SETLK as u64, address, 0, 0, 0];
                 if let Err(error) = self.server.try_run(libc::SYS_fcntl, args)? {
                     let what = match &description.object {
                         Object::File(file) => format!("a lock on {}", file.path),
@@ -137,10 +138,12 @@ fn extent(lock: &RangeLock) -> (i64, i64) {
     (start, len)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "struct flock keeps these small numbers in 16 bits")]
 fn kind(lock: &RangeLock) -> i16 {
     (if lock.exclusive { libc::F_WRLCK } else { libc::F_RDLCK }) as i16
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "struct flock keeps these small numbers in 16 bits")]
 fn flock(lock: &RangeLock) -> libc::flock {
     let (l_start, l_len) = extent(lock);
     libc::flock { l_type: kind(lock), l_whence: libc::SEEK_SET as i16, l_start, l_len, l_pid: 0 }

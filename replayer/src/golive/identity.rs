@@ -2,6 +2,7 @@
 
 use std::io;
 
+use common::abi;
 use common::kernel::{Ids, PathBytes, Pending, Sent};
 
 use super::{GoLiveError, Revival, SCRATCH_LEN};
@@ -22,12 +23,12 @@ impl Revival<'_> {
         }
         for (&resource, limit) in &identity.limits {
             let address = self.server.bytes(&[limit.current.to_le_bytes(), limit.maximum.to_le_bytes()].concat())?;
-            let set = self.server.try_run(libc::SYS_prlimit64, [0, resource as u64, address, 0, 0, 0])?;
+            let set = self.server.try_run(libc::SYS_prlimit64, [0, abi::word(resource), address, 0, 0, 0])?;
             self.judge_trait(format!("resource limit {resource}"), set);
         }
         // The tracer decides whether the server can be dumped; the server is only told that it did (PR_SET_DUMPABLE).
         for (&option, &value) in identity.settings.iter().filter(|(option, _)| **option != libc::PR_SET_DUMPABLE) {
-            let set = self.server.try_run(libc::SYS_prctl, [option as u64, value, 0, 0, 0, 0])?;
+            let set = self.server.try_run(libc::SYS_prctl, [abi::word(option), value, 0, 0, 0, 0])?;
             self.judge_trait(format!("the setting of prctl option {option}"), set);
         }
         if identity.sid == identity.pid {
@@ -107,7 +108,7 @@ impl Revival<'_> {
         }
         let own = self.server.run("getpid", libc::SYS_getpid, NO_ARGS)?;
         for Pending { signal, sent } in waiting {
-            let signal = *signal as u64;
+            let signal = abi::word(*signal);
             let (name, number, args) = match sent {
                 Sent::ToProcess => ("kill", libc::SYS_kill, [own, signal, 0, 0, 0, 0]),
                 Sent::ToThread => ("tgkill", libc::SYS_tgkill, [own, own, signal, 0, 0, 0]),

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use common::abi;
+
 use super::{GoLiveError, Target};
 
 /// A target with results that distinguish 'failed' from 'could not be run'.
@@ -39,6 +41,6 @@ impl<'a> Server<'a> {
 
     pub(super) fn dup(&mut self, from: i32, to: i32, cloexec: bool) -> Result<(), GoLiveError> {
         let flags = if cloexec { libc::O_CLOEXEC } else { 0 };
-        self.run("dup3", libc::SYS_dup3, [from as u64, to as u64, flags as u64, 0, 0, 0]).map(drop)
+        self.run("dup3", libc::SYS_dup3, [abi::word(from), abi::word(to), abi::word(flags), 0, 0, 0]).map(drop)
     }
 }

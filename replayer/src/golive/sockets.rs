@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use common::abi;
 use common::kernel::{
     DescriptionId, ModelListener, Netlink, Options, Shutdown, SocketOption, Tcp, TcpState, Udp, Unix, UnixState,
     address,
@@ -18,12 +19,10 @@ pub(super) fn move_listener(
     advertise: IpAddr,
 ) -> Result<(OwnedFd, SocketAddr, Vec<String>), GoLiveError> {
     let asked = listener.bound.asked;
-    let mapped = match (socket.family, advertise) {
-        (libc::AF_INET, IpAddr::V4(_)) | (libc::AF_INET6, IpAddr::V6(_)) => SocketAddr::new(advertise, 0),
-        (libc::AF_INET6, IpAddr::V4(ip)) => SocketAddr::new(IpAddr::V6(ip.to_ipv6_mapped()), 0),
-        _ => return Err(GoLiveError::Family { asked, advertise }),
-    };
-    let dual = socket.family == libc::AF_INET6 && advertise.is_ipv4();
+    let v6_only = socket.options.is_set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+    let place = address::aside(socket.family, asked.ip(), v6_only, advertise);
+    let place = SocketAddr::new(place.ok_or(GoLiveError::Family { asked, advertise })?, 0);
+    let dual = socket.family == libc::AF_INET6 && place.ip().to_canonical().is_ipv4();
     let make = || -> io::Result<_> {
         let fd = sys::socket(socket.family, libc::SOCK_STREAM, socket.protocol)?;
         if dual {
@@ -35,7 +34,7 @@ pub(super) fn move_listener(
             to_device || (dual && v6_only)
         };
         let failed = apply(fd.as_fd(), &socket.options, moved_aside);
-        sys::bind(fd.as_fd(), &address::encode(mapped))?;
+        sys::bind(fd.as_fd(), &address::encode(place))?;
         if let Some(backlog) = listener.backlog {
             sys::listen(fd.as_fd(), backlog)?;
         }
@@ -223,7 +222,7 @@ impl Revival<'_> {
         if let Some(groups) = socket.bound {
             // struct sockaddr_nl: family (2), padding (2), port (4; 0 lets the kernel choose), groups (4).
             let mut raw = [0; 12];
-            raw[..2].copy_from_slice(&(libc::AF_NETLINK as u16).to_le_bytes());
+            raw[..2].copy_from_slice(&abi::family(libc::AF_NETLINK));
             raw[8..].copy_from_slice(&groups.to_le_bytes());
             if let Err(error) = sys::bind(fd.as_fd(), &raw) {
                 self.lose(id, "a netlink socket", format!("could not be bound: {error}"));
@@ -250,7 +249,7 @@ fn bind_unix(fd: BorrowedFd<'_>, socket: &Unix, raw: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let family = (libc::AF_UNIX as u16).to_le_bytes();
+    let family = abi::family(libc::AF_UNIX);
     sys::bind(fd, &[&family[..], &path.0, b"\0"].concat())
 }
 

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use common::abi;
+
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -48,14 +50,21 @@ pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((owned(fds[0])?, owned(fds[1])?))
 }
 
+/// Length of an address or a value, as the socket calls take it.
+fn socklen(bytes: &[u8]) -> io::Result<libc::socklen_t> {
+    bytes.len().try_into().map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
 pub(super) fn bind(fd: BorrowedFd<'_>, raw: &[u8]) -> io::Result<()> {
-    // SAFETY: the kernel reads `raw.len()` bytes of `raw`, without any demand on alignment.
-    check(unsafe { libc::bind(fd.as_raw_fd(), raw.as_ptr().cast(), raw.len() as libc::socklen_t) }).map(drop)
+    let len = socklen(raw)?;
+    // SAFETY: the kernel reads `len` bytes, the length of `raw`, without any demand on alignment.
+    check(unsafe { libc::bind(fd.as_raw_fd(), raw.as_ptr().cast(), len) }).map(drop)
 }
 
 pub(super) fn connect(fd: BorrowedFd<'_>, raw: &[u8]) -> io::Result<()> {
+    let len = socklen(raw)?;
     // SAFETY: as for `bind`.
-    check(unsafe { libc::connect(fd.as_raw_fd(), raw.as_ptr().cast(), raw.len() as libc::socklen_t) }).map(drop)
+    check(unsafe { libc::connect(fd.as_raw_fd(), raw.as_ptr().cast(), len) }).map(drop)
 }
 
 pub(super) fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
@@ -69,11 +78,9 @@ pub(super) fn shutdown(fd: BorrowedFd<'_>, how: i32) -> io::Result<()> {
 }
 
 pub(super) fn setsockopt(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
-    // SAFETY: the kernel reads `value.len()` bytes of `value`. The model refuses options whose value holds pointers.
-    check(unsafe {
-        libc::setsockopt(fd.as_raw_fd(), level, name, value.as_ptr().cast(), value.len() as libc::socklen_t)
-    })
-    .map(drop)
+    let len = socklen(value)?;
+    // SAFETY: the kernel reads `len` bytes, the length of `value`. The model refuses options whose value holds pointers.
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value.as_ptr().cast(), len) }).map(drop)
 }
 
 /// Sends without waiting and without SIGPIPE.
@@ -104,7 +111,7 @@ pub(super) fn signalfd(mask: u64) -> io::Result<OwnedFd> {
     // The C library's sigset_t is longer than the kernel's: the call is made by number.
     // SAFETY: the kernel reads 8 bytes of `mask`, as it is told.
     let made = unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const mask, size_of::<u64>(), libc::SFD_CLOEXEC) };
-    owned(made as libc::c_int)
+    owned(abi::int_result(made))
 }
 
 pub(super) fn timerfd(clock: i32) -> io::Result<OwnedFd> {
@@ -121,7 +128,7 @@ pub(super) fn set_timer(fd: BorrowedFd<'_>, absolute: bool, value_ns: u64, inter
 }
 
 fn timespec(ns: u64) -> libc::timespec {
-    libc::timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 }
+    libc::timespec { tv_sec: (ns / 1_000_000_000).cast_signed(), tv_nsec: (ns % 1_000_000_000).cast_signed() }
 }
 
 pub(super) fn inotify() -> io::Result<OwnedFd> {

@@ -1,4 +1,11 @@
 //! Models made from records by hand, revived into a target that is no process but a table of descriptors.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "numbers and arguments are small and known, and written as libc's constants are"
+)]
 
 mod events;
 mod files;
@@ -99,7 +106,7 @@ impl Model {
 
 /// The server's clock shows this, whatever the machine's does.
 fn clock(now_ns: u64) -> Clock {
-    let own = super::timers::own_clock(libc::CLOCK_MONOTONIC);
+    let own = tracer::clock::now_ns(libc::CLOCK_MONOTONIC);
     Clock { now_ns, offset_ns: now_ns.wrapping_sub(own) as i64 }
 }
 

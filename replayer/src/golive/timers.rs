@@ -3,23 +3,18 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use common::abi;
 use common::kernel::{DescriptionId, Setting, TimerFd};
+use tracer::clock::now_ns;
 
 use super::{GoLiveError, Revival, made, sys};
 
 const NANOS_PER_MICRO: u64 = 1000;
 const MICROS: u64 = 1_000_000;
-const NANOS: u64 = 1_000_000_000;
 
 /// Clocks whose dates mean the same on every machine: a timer set to a date keeps it.
 fn is_calendar(clock: i32) -> bool {
     matches!(clock, libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_ALARM | libc::CLOCK_TAI)
-}
-
-/// A clock of this machine, in nanoseconds.
-pub(super) fn own_clock(clock: i32) -> u64 {
-    let now = nix::time::clock_gettime(nix::time::ClockId::from_raw(clock));
-    now.map_or(0, |now| now.tv_sec() as u64 * NANOS + now.tv_nsec() as u64)
 }
 
 impl Revival<'_> {
@@ -60,7 +55,7 @@ impl Revival<'_> {
             (false, true) => self.clock.offset_ns,
             // It was set on the server's CLOCK_MONOTONIC.
             (false, false) => {
-                let own = i128::from(own_clock(clock));
+                let own = i128::from(now_ns(clock));
                 i64::try_from(i128::from(self.clock.now_ns) - own).unwrap_or(self.clock.offset_ns)
             }
         };
@@ -77,7 +72,7 @@ impl Revival<'_> {
             let fields = [interval / MICROS, interval % MICROS, left / MICROS, left % MICROS];
             let spec: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
             let address = self.server.bytes(&spec)?;
-            self.server.run("setitimer", libc::SYS_setitimer, [which as u64, address, 0, 0, 0, 0])?;
+            self.server.run("setitimer", libc::SYS_setitimer, [abi::word(which), address, 0, 0, 0, 0])?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
+use common::abi;
 use common::kernel::Kernel;
 use common::syscall::{Memory, nr};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -48,7 +49,7 @@ impl Courier {
         let listener = UnixListener::bind_addr(&address).map_err(make)?;
         let stream_type = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC) as u64;
         let (session, socket) = session.call(nr::SOCKET.into(), [libc::AF_UNIX as u64, stream_type, 0, 0, 0, 0])?;
-        let mut raw = (libc::AF_UNIX as u16).to_le_bytes().to_vec();
+        let mut raw = abi::family(libc::AF_UNIX).to_vec();
         raw.push(0);
         raw.extend(name.as_bytes());
         let at = session.scratch(&raw)?;
@@ -56,17 +57,17 @@ impl Courier {
         let (stream, _) = listener.accept().map_err(make)?;
         let used = kernel.descriptors().numbers().map(|(number, _)| number).max().unwrap_or(2);
         // A higher number than any in use; where the limit forbids it, the highest free one below.
-        let mut number = used.max(socket as i32) + 1;
+        let mut number = used.max(abi::int(socket)) + 1;
         let mut session = session;
         loop {
             let (next, result) =
-                session.call_raw(nr::DUP3.into(), [socket, number as u64, libc::O_CLOEXEC as u64, 0, 0, 0])?;
+                session.call_raw(nr::DUP3.into(), [socket, abi::word(number), libc::O_CLOEXEC as u64, 0, 0, 0])?;
             session = next;
             if result >= 0 {
                 break;
             }
             number -= 1;
-            while number > 2 && (kernel.object(number).is_some() || number == socket as i32) {
+            while number > 2 && (kernel.object(number).is_some() || number == abi::int(socket)) {
                 number -= 1;
             }
             if number <= 2 {
@@ -80,7 +81,7 @@ impl Courier {
     /// Takes the socket away from the server.
     pub(super) fn close(mut self) -> Result<Session, LiveError> {
         let session = self.session.take().ok_or_else(|| GoLiveError::from(lost("close the socket")))?;
-        let (session, _) = session.call(nr::CLOSE.into(), [self.number as u64, 0, 0, 0, 0, 0])?;
+        let (session, _) = session.call(nr::CLOSE.into(), [abi::word(self.number), 0, 0, 0, 0, 0])?;
         session.process().write(inject::SCRATCH, &vec![0; inject::SCRATCH_LEN])?;
         Ok(session)
     }
@@ -102,7 +103,7 @@ impl Courier {
         }
         self.process(what)?.process().write(MESSAGE, &message).map_err(|e| failed(what, &e.into()))?;
         let flags = libc::MSG_CMSG_CLOEXEC as u64;
-        let result = self.call(nr::RECVMSG.into(), [self.number as u64, MESSAGE, flags, 0, 0, 0])?;
+        let result = self.call(nr::RECVMSG.into(), [abi::word(self.number), MESSAGE, flags, 0, 0, 0])?;
         if result != 1 {
             let source = io::Error::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO));
             return Err(TargetError { what: what.into(), source });
@@ -146,11 +147,15 @@ impl Target for Courier {
         let received = self.receive()?;
         if received == number {
             let flags = if cloexec { libc::FD_CLOEXEC } else { 0 };
-            return self.must(&what, nr::FCNTL.into(), [number as u64, libc::F_SETFD as u64, flags as u64, 0, 0, 0]);
+            return self.must(
+                &what,
+                nr::FCNTL.into(),
+                [abi::word(number), libc::F_SETFD as u64, abi::word(flags), 0, 0, 0],
+            );
         }
         let flags = if cloexec { libc::O_CLOEXEC } else { 0 };
-        self.must(&what, nr::DUP3.into(), [received as u64, number as u64, flags as u64, 0, 0, 0])?;
-        self.must(&what, nr::CLOSE.into(), [received as u64, 0, 0, 0, 0, 0])
+        self.must(&what, nr::DUP3.into(), [abi::word(received), abi::word(number), abi::word(flags), 0, 0, 0])?;
+        self.must(&what, nr::CLOSE.into(), [abi::word(received), 0, 0, 0, 0, 0])
     }
 
     fn scratch(&mut self, bytes: &[u8]) -> Result<u64, TargetError> {

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use common::abi;
 use common::syscall::nr;
 use tracer::launch;
 use tracer::recorder::{FileAreas, SharedCopy};
@@ -42,13 +43,13 @@ fn map(server: &mut Courier, copy: &SharedCopy) -> Result<io::Result<()>, LiveEr
     let protection = maps.iter().find(|m| m.start <= copy.start && copy.start < m.end).map_or(0, |m| m.prot);
     let name = server.scratch(&[&path.0[..], b"\0"].concat()).map_err(GoLiveError::from)?;
     let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as u64;
-    let opened = server.call(nr::OPENAT.into(), [libc::AT_FDCWD as u64, name, flags, 0, 0, 0]);
+    let opened = server.call(nr::OPENAT.into(), [abi::word(libc::AT_FDCWD), name, flags, 0, 0, 0]);
     let fd = match errno(opened.map_err(GoLiveError::from)?) {
         Ok(fd) => fd,
         Err(error) => return Ok(Err(error)),
     };
     let how = (libc::MAP_SHARED | libc::MAP_FIXED) as u64;
-    let args = [copy.start, copy.len, protection as u64, how, fd, copy.offset];
+    let args = [copy.start, copy.len, abi::word(protection), how, fd, copy.offset];
     let mapped = server.call(nr::MMAP.into(), args).map_err(GoLiveError::from)?;
     server.call(nr::CLOSE.into(), [fd, 0, 0, 0, 0, 0]).map_err(GoLiveError::from)?;
     Ok(errno(mapped).map(drop))
@@ -56,7 +57,7 @@ fn map(server: &mut Courier, copy: &SharedCopy) -> Result<io::Result<()>, LiveEr
 
 fn errno(result: i64) -> io::Result<u64> {
     match result {
-        -4095..0 => Err(io::Error::from_raw_os_error(-result as i32)),
-        other => Ok(other as u64),
+        -4095..0 => Err(io::Error::from_raw_os_error(abi::int_result(-result))),
+        other => Ok(abi::word(other)),
     }
 }

@@ -19,6 +19,7 @@ use crate::support::wire::Wire;
 use crate::support::{OFTEN, free_address, listening, poll};
 
 /// Who runs the server.
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a test")]
 #[derive(Debug)]
 enum Runner {
     Native(Program),

@@ -72,15 +72,6 @@ impl Trio {
         status(&self.state, &self.directory)
     }
 
-    /// What `ftrun status` says for people.
-    pub(crate) fn status_text(&self) -> Result<String> {
-        let mut command = ftrun();
-        let mut asked =
-            Program::start("status", command.arg("status").arg("--state-dir").arg(&self.state), &self.directory)?;
-        ensure!(asked.wait()? == Exit::Code(0), "ftrun status failed");
-        Ok(String::from_utf8(asked.stdout()?)?)
-    }
-
     /// The process of a victim, while there are two replicas.
     pub(crate) fn process(&self, victim: Victim) -> Result<Process> {
         let role = match victim {

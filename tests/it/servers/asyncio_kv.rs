@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::Server;
 use super::kv::{KvNetcat, KvSession, conclude};
 use crate::support::program::Exit;
-use crate::support::{installed, server_scripts};
+use crate::support::{python, server_scripts};
 
 server_tests!(AsyncioKv);
 
@@ -23,11 +23,8 @@ impl Server for AsyncioKv {
     type External = KvNetcat;
 
     fn prepare(address: SocketAddr, _dir: &Path) -> Result<Self> {
-        // The distribution's interpreter: a version switcher's `python3` on the PATH is a script.
-        let system = Path::new("/usr/bin/python3");
-        let python = if system.is_file() { system.to_owned() } else { installed("python3")? };
         let command = vec![
-            python.into(),
+            python()?.into(),
             // Neither the user's packages nor compiled files beside the script.
             "-IB".into(),
             server_scripts().join("kv_asyncio.py").into(),

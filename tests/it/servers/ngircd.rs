@@ -145,6 +145,7 @@ fn quit(wire: &mut Wire, nick: &str) -> Result<()> {
     wire.ended()
 }
 
+#[expect(clippy::cast_precision_loss, reason = "one digit behind the point is shown")]
 fn kilobytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1024.0)
 }

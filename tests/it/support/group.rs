@@ -12,11 +12,11 @@ use nix::sys::signal::Signal;
 
 use super::process::Process;
 use super::program::{Exit, Program};
-use super::status::{Role, Status};
+use super::status::{self, Role, Status};
 use super::{OFTEN, poll};
 
 /// How often the status is asked for: each time is a process.
-const STATUS_INTERVAL: Duration = Duration::from_millis(30);
+pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(30);
 
 /// Who is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,19 +70,9 @@ impl Group {
 
     /// The status now; `None` when `ftrun status` says that nothing runs.
     pub(crate) fn status(&mut self) -> Result<Option<Status>> {
-        let mut command = ftrun();
-        command.args(["status", "--json", "--state-dir"]);
-        command.arg(self.directory.join("state"));
-        let mut asked = Program::start("status", &mut command, &self.directory)?;
-        match asked.wait()? {
-            Exit::Code(0) => {}
-            Exit::Code(_) => return Ok(None),
-            signal => bail!(asked.explain(anyhow::anyhow!("ftrun status: {signal:?}"))),
-        }
-        let text = asked.stdout()?;
-        let status: Status = serde_json::from_slice(&text)
-            .with_context(|| format!("ftrun status --json printed \"{}\"", text.escape_ascii()))?;
-        status.check()?;
+        let Some(status) = status::ask(&self.directory.join("state"), &self.directory)? else {
+            return Ok(None);
+        };
         for process in status.pids().filter_map(Process::find) {
             if !self.known.contains(&process) {
                 self.known.push(process);

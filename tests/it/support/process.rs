@@ -33,6 +33,11 @@ impl Process {
             if started == self.started && !matches!(state, 'Z' | 'X'))
     }
 
+    /// Its state as of proc_pid_stat(5); `None` when it is gone.
+    pub(crate) fn state(self) -> Option<char> {
+        stat(self.pid).filter(|(_, started)| *started == self.started).map(|(state, _)| state)
+    }
+
     /// Sends `signal`; a process that is gone is no error.
     pub(crate) fn signal(self, signal: Signal) -> Result<()> {
         if !self.alive() {

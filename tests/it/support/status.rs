@@ -1,7 +1,12 @@
 //! What `ftrun status --json` says.
 
-use anyhow::{Result, ensure};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
+
+use super::group::ftrun;
+use super::program::{Exit, Program};
 
 /// The status of one group.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +32,8 @@ pub(crate) struct Replica {
     pub(crate) server_pid: Option<i32>,
     pub(crate) lsn: Option<u64>,
     pub(crate) acked_lsn: Option<u64>,
+    pub(crate) replayed_lsn: Option<u64>,
+    pub(crate) unprotected: Vec<String>,
 }
 
 /// What a replica is.
@@ -36,6 +43,23 @@ pub(crate) enum Role {
     Primary,
     Backup,
     Solo,
+}
+
+/// Asks `ftrun status`; `None` when it says that nothing runs. `scratch` takes its output.
+pub(crate) fn ask(state: &Path, scratch: &Path) -> Result<Option<Status>> {
+    let mut command = ftrun();
+    command.args(["status", "--json", "--state-dir"]).arg(state);
+    let mut asked = Program::start("status", &mut command, scratch)?;
+    match asked.wait()? {
+        Exit::Code(0) => {}
+        Exit::Code(_) => return Ok(None),
+        signal => bail!(asked.explain(anyhow!("ftrun status: {signal:?}"))),
+    }
+    let text = asked.stdout()?;
+    let status: Status = serde_json::from_slice(&text)
+        .with_context(|| format!("ftrun status --json printed \"{}\"", text.escape_ascii()))?;
+    status.check()?;
+    Ok(Some(status))
 }
 
 impl Status {
@@ -52,8 +76,8 @@ impl Status {
         proxy.chain(replicas.flat_map(|it| Some(it.ftrun_pid).into_iter().chain(it.server_pid)))
     }
 
-    /// Fails on what can never be: two replicas that serve, or an acknowledgement of a log that
-    /// does not exist.
+    /// Fails on what can never be: two replicas that serve, an acknowledgement of a log that does not
+    /// exist, a replica ahead of what it has received.
     pub(crate) fn check(&self) -> Result<()> {
         let serving = |it: &&Replica| it.role != Role::Backup;
         let serving = self.replicas.iter().filter(serving).count();
@@ -61,6 +85,9 @@ impl Status {
         for replica in &self.replicas {
             if let (Role::Primary, Some(lsn), Some(acked)) = (replica.role, replica.lsn, replica.acked_lsn) {
                 ensure!(acked <= lsn, "acknowledged beyond the log: {replica:?}");
+            }
+            if let (Role::Backup, Some(received), Some(replayed)) = (replica.role, replica.lsn, replica.replayed_lsn) {
+                ensure!(replayed <= received, "replayed ahead of the log: {replica:?}");
             }
         }
         Ok(())

@@ -125,6 +125,21 @@ impl Wire {
         }
     }
 
+    /// Whether a byte of the server is there to be read now.
+    pub(crate) fn ready(&self) -> Result<bool> {
+        if self.start < self.buffer.len() {
+            return Ok(true);
+        }
+        self.stream.set_nonblocking(true)?;
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false)?;
+        match peeked {
+            Ok(length) => Ok(length > 0),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error).with_context(|| self.broken("while looking for bytes")),
+        }
+    }
+
     /// Sends the end of this side and expects nothing but the end of the other one.
     pub(crate) fn end(mut self) -> Result<()> {
         let half = self.stream.shutdown(Shutdown::Write);

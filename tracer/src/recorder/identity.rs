@@ -3,7 +3,9 @@
 //! Its ids are those of the model. In a replica that went live the kernel knows the process by others: they are put into the
 //! calls that name the process, and out of the results that do.
 
+use common::abi;
 use common::kernel::Object;
+use common::syscall::gather::c_string;
 use common::syscall::operations::F_GETOWN_EX;
 use common::syscall::{Memory, nr};
 
@@ -39,6 +41,17 @@ fn gives_id(call: &Call) -> bool {
 }
 
 impl Recorder<'_> {
+    /// A program that wants to become another one is usually a wrapper around the server.
+    pub(super) fn advise_on_exec(&mut self, stopped: &Stopped, call: &Call) {
+        let path = c_string(stopped, call.args[0]).unwrap_or_default();
+        let path = String::from_utf8_lossy(&path);
+        let text =
+            format!("if the program given is a wrapper around the server, name the server itself: ftrun -- {path}");
+        if self.refused.insert(text.clone()) {
+            crate::say!("{text}");
+        }
+    }
+
     /// The answer to a call that is not executed.
     pub(super) fn answer(&self, call: &Call, errno: i32) -> i64 {
         match u16::try_from(call.number) {
@@ -53,7 +66,7 @@ impl Recorder<'_> {
             return Before::Run(None);
         }
         let own = self.kernel.identity();
-        let asks_for_itself = [0, own.pid].contains(&(flow.call.args[0] as i32));
+        let asks_for_itself = [0, own.pid].contains(&abi::int(flow.call.args[0]));
         match flow.shape.number {
             nr::GETPPID => return Before::Answer(own.ppid.into()),
             nr::GETPGRP => return Before::Answer(own.pgrp.into()),
@@ -75,9 +88,9 @@ impl Recorder<'_> {
                 1 => &mut changed.rsi,
                 _ => &mut changed.rdx,
             };
-            let id = *register as i32;
+            let id = abi::int(*register);
             if real(id) != id {
-                *register = i64::from(real(id)) as u64;
+                *register = abi::word(real(id));
             }
         }
         let same = [changed.rdi, changed.rsi, changed.rdx] == [regs.rdi, regs.rsi, regs.rdx];
@@ -111,10 +124,10 @@ impl Recorder<'_> {
     /// A signal that the server sent to itself names the server, also when it is read from a signalfd.
     pub(super) fn show_senders(&self, stopped: &Stopped, flow: &InCall, result: i64) -> Result<(), RecordingError> {
         let [fd, buffer, ..] = flow.call.args;
-        if !self.adopted || !matches!(self.kernel.object(fd as i32), Some(Object::SignalFd { .. })) {
+        if !self.adopted || !matches!(self.kernel.object(abi::int(fd)), Some(Object::SignalFd { .. })) {
             return Ok(());
         }
-        for at in (0..result as usize).step_by(SIGNALFD_INFO_LEN) {
+        for at in (0..usize::try_from(result).unwrap_or(0)).step_by(SIGNALFD_INFO_LEN) {
             self.show_pid_at(stopped, flow, buffer + (at + SIGNALFD_PID) as u64)?;
         }
         Ok(())

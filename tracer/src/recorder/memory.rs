@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use common::abi;
 use common::kernel::{Object, PathBytes};
 use common::record::{Record, Segment, SegmentRole};
 use common::snapshot::Area;
@@ -90,7 +91,7 @@ impl FileAreas {
         let [start, len, third, flags] = [record.arg(0), record.arg(1), record.arg(2), record.arg(3)];
         match record.number {
             nr::MMAP => {
-                let (start, end) = whole(record.result as u64, len);
+                let (start, end) = whole(abi::word(record.result), len);
                 self.remove(start, end);
                 if flags & libc::MAP_ANONYMOUS as u64 == 0 {
                     let shared = flags & libc::MAP_PRIVATE as u64 == 0;
@@ -104,7 +105,7 @@ impl FileAreas {
             }
             nr::MREMAP => {
                 let (old_start, old_end) = whole(start, len);
-                let (start, end) = whole(record.result as u64, third);
+                let (start, end) = whole(abi::word(record.result), third);
                 let area = self.at(old_start);
                 self.remove(old_start, old_end);
                 self.remove(start, end);
@@ -224,7 +225,7 @@ pub(super) fn maps_code(call: &Call, result: i64) -> Option<(u64, u64)> {
         && protection & libc::PROT_EXEC as u64 != 0
         && flags & libc::MAP_ANONYMOUS as u64 == 0
         && result > 0;
-    code.then_some((result as u64, len))
+    code.then_some((abi::word(result), len))
 }
 
 impl Recorder<'_> {
@@ -248,11 +249,11 @@ impl Recorder<'_> {
         let [start, len, third, flags, ..] = flow.call.args;
         match flow.shape.number {
             nr::MMAP => {
-                let (start, end) = whole(result as u64, len);
+                let (start, end) = whole(abi::word(result), len);
                 self.sites.unmapped(start, end - start);
                 if flags & libc::MAP_ANONYMOUS as u64 == 0 {
                     let [.., fd, offset] = flow.call.args;
-                    let file = FileId::of_descriptor(stopped.pid(), fd as i32);
+                    let file = FileId::of_descriptor(stopped.pid(), abi::int(fd));
                     let shared = flags & libc::MAP_PRIVATE as u64 == 0;
                     let area = FileArea { end, file, offset, shared, copy: false, path: None };
                     self.file_areas.insert(start, area);
@@ -268,7 +269,7 @@ impl Recorder<'_> {
             }
             nr::MREMAP => {
                 let (old_start, old_end) = whole(start, len);
-                let (start, end) = whole(result as u64, third);
+                let (start, end) = whole(abi::word(result), third);
                 let area = self.file_areas.at(old_start);
                 self.file_areas.remove(old_start, old_end);
                 match area {
@@ -296,12 +297,12 @@ impl Recorder<'_> {
             return;
         }
         let args = &flow.call.args;
-        let fd = if flow.shape.number == nr::COPY_FILE_RANGE { args[2] as i32 } else { args[0] as i32 };
+        let fd = abi::int(if flow.shape.number == nr::COPY_FILE_RANGE { args[2] } else { args[0] });
         if !matches!(self.kernel.object(fd), Some(Object::File(_))) {
             return;
         }
         let Some(file) = FileId::of_descriptor(stopped.pid(), fd) else { return };
-        let done = result as u64;
+        let done = abi::word(result);
         let (from, to) = match flow.shape.number {
             nr::FTRUNCATE => (args[1], u64::MAX),
             nr::FALLOCATE => (args[2], args[2].saturating_add(args[3])),
@@ -355,13 +356,13 @@ fn read_in_pieces(stopped: &Stopped, start: u64, end: u64, take: &mut dyn FnMut(
     let mut at = start;
     while at < end {
         let next = (at - at % CHUNK + CHUNK).min(end);
-        if let Ok(bytes) = stopped.bytes(at, (next - at) as usize) {
+        if let Ok(bytes) = stopped.bytes(at, abi::size(next - at)) {
             take(at, bytes);
             at = next;
             continue;
         }
         let page_end = (at - at % PAGE + PAGE).min(end);
-        if let Ok(bytes) = stopped.bytes(at, (page_end - at) as usize) {
+        if let Ok(bytes) = stopped.bytes(at, abi::size(page_end - at)) {
             take(at, bytes);
         }
         at = page_end;

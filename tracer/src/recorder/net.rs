@@ -1,19 +1,20 @@
 //! Sockets on the recording side: listeners that are moved aside, addresses as the server is to see them, sendfile.
 
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
+use common::abi;
 use common::kernel::address;
 use common::kernel::{Object, TcpState};
 use common::orders::Listener;
-use common::record::{Segment, SegmentRole};
+use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
 use nix::errno::Errno;
-use nix::sys::socket::{SockaddrStorage, getpeername, getsockname};
+use nix::sys::socket::{SockaddrStorage, getsockname, setsockopt, sockopt};
 
 use super::{Before, InCall, Recorder, RecordingError, meta};
 use crate::inject;
-use crate::sys::pidfd;
+use crate::sys::{self, pidfd};
 use crate::tracee::{Registers, Stopped};
 
 fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
@@ -25,15 +26,23 @@ fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
 fn real_names(pid: i32, fd: i32) -> (Option<SocketAddr>, Option<SocketAddr>) {
     let Ok(socket) = pidfd::borrow(pid, fd) else { return (None, None) };
     let own = getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
-    let peer = getpeername::<SockaddrStorage>(socket.as_raw_fd()).ok();
-    (own.as_ref().and_then(to_std), peer.as_ref().and_then(to_std))
+    (own.as_ref().and_then(to_std), sys::socket::peer(socket.as_fd()).ok())
 }
 
-/// An address in the family that the socket speaks.
-fn in_family_of(address: SocketAddr, family: i32) -> SocketAddr {
-    match address {
-        SocketAddr::V4(v4) if family == libc::AF_INET6 => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
-        other => other,
+/// Lets a socket of the server that is not bound yet take an IPv4-mapped address. Where that fails, its bind tells.
+fn take_mapped(pid: i32, fd: i32) {
+    if let Ok(socket) = pidfd::borrow(pid, fd) {
+        let _ = setsockopt(&socket, sockopt::Ipv6V6Only, &false);
+    }
+}
+
+/// Whether a record may change which sockets are without the output rule; ends of sockets matter only while there are `some`.
+pub(super) fn changes_sockets(record: &Record, some: bool) -> bool {
+    match record.number {
+        _ if record.kind != Kind::Call || record.result < 0 && record.number != nr::CONNECT => false,
+        nr::BIND | nr::LISTEN | nr::CONNECT | nr::ACCEPT | nr::ACCEPT4 => true,
+        nr::CLOSE | nr::CLOSE_RANGE | nr::DUP2 | nr::DUP3 => some,
+        _ => false,
     }
 }
 
@@ -52,7 +61,7 @@ impl Recorder<'_> {
         regs: &Registers,
         flow: &mut InCall,
     ) -> Result<Before, RecordingError> {
-        let fd = flow.call.args[0] as i32;
+        let fd = abi::int(flow.call.args[0]);
         match flow.shape.number {
             nr::SENDMSG | nr::SENDMMSG if flow.gathered.sends_descriptors(stopped) => {
                 let what = format!("{} with descriptors (SCM_RIGHTS)", flow.shape.name);
@@ -74,18 +83,32 @@ impl Recorder<'_> {
         let Some(family) = self.tcp_family(fd) else { return Ok(Before::Run(None)) };
         let Some(outside) = self.outside.as_deref_mut() else { return Ok(Before::Run(None)) };
         let asked = flow.gathered.inputs.first().and_then(|s| address::internet(&s.bytes));
-        let Some(asked) = asked else { return Ok(Before::Run(None)) };
+        // An address of the other family is an error, which the kernel tells best.
+        let Some(asked) = asked.filter(|asked| asked.is_ipv4() == (family == libc::AF_INET)) else {
+            return Ok(Before::Run(None));
+        };
         let option = |level, name| match self.kernel.object(fd) {
             Some(Object::Tcp(tcp)) => tcp.options.is_set(level, name),
             _ => false,
         };
         let reuse = option(libc::SOL_SOCKET, libc::SO_REUSEADDR);
         let v6_only = option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+        let Some(place) = address::aside(family, asked.ip(), v6_only, outside.machine()) else {
+            crate::say!(
+                "the server binds {asked}, but the proxy reaches this machine at {} only: expected an address of the same \
+                 family; name one with --advertise",
+                outside.machine()
+            );
+            return Ok(Before::Answer(-i64::from(libc::EADDRNOTAVAIL)));
+        };
         match outside.bind(self.kernel.next_listener_id(), asked, reuse, v6_only) {
             Err(errno) => Ok(Before::Answer(-i64::from(errno))),
             Ok(public) => {
-                flow.extra.push(meta(SegmentRole::Local, address::encode(in_family_of(public, family))));
-                let aside = address::encode(in_family_of(outside.aside(public, v6_only), family));
+                flow.extra.push(meta(SegmentRole::Local, address::encode(address::in_family(public, family))));
+                if v6_only && place.to_canonical().is_ipv4() {
+                    take_mapped(stopped.pid(), fd);
+                }
+                let aside = address::encode(SocketAddr::new(place, 0));
                 stopped.write(inject::SCRATCH, &aside)?;
                 let mut regs = *regs;
                 regs.rsi = inject::SCRATCH;
@@ -101,7 +124,7 @@ impl Recorder<'_> {
         flow: &mut InCall,
         result: i64,
     ) -> Result<(), RecordingError> {
-        let fd = flow.call.args[0] as i32;
+        let fd = abi::int(flow.call.args[0]);
         match flow.shape.number {
             nr::BIND if result == 0 && flow.extra.is_empty() => self.own_name(stopped.pid(), fd, flow),
             nr::BIND if result == 0 => {}
@@ -113,7 +136,7 @@ impl Recorder<'_> {
             nr::LISTEN if result == 0 => self.after_listen(stopped, flow, fd),
             nr::CONNECT => self.own_name(stopped.pid(), fd, flow),
             nr::ACCEPT | nr::ACCEPT4 if result >= 0 && self.tcp_family(fd).is_some() => {
-                let (own, peer) = real_names(stopped.pid(), result as i32);
+                let (own, peer) = real_names(stopped.pid(), abi::int_result(result));
                 let asked = self.kernel.listener_of_fd(fd).map(|l| l.bound.asked);
                 let shown = match (asked, own) {
                     (Some(asked), Some(own)) if asked.ip().is_unspecified() => {
@@ -122,15 +145,11 @@ impl Recorder<'_> {
                     (Some(asked), _) => Some(asked),
                     (None, own) => own,
                 };
-                // A peer that has reset the connection before it was accepted has no address any more; accept showed it.
-                let shown_peer = peer.map(address::encode).or_else(|| {
-                    let raw = stopped.bytes(flow.call.args[1], 28).ok()?;
-                    address::internet(&raw).map(|_| raw)
-                });
-                flow.extra.extend(shown_peer.map(|raw| meta(SegmentRole::Peer, raw)));
+                flow.extra.extend(peer.map(|peer| meta(SegmentRole::Peer, address::encode(peer))));
                 flow.extra.extend(shown.map(|own| meta(SegmentRole::Local, address::encode(own))));
             }
             nr::GETSOCKNAME | nr::GETPEERNAME if result == 0 => self.show_name(stopped, flow, fd)?,
+            nr::GETSOCKOPT if result == 0 => self.show_v6_only(stopped, flow, fd)?,
             _ => {}
         }
         Ok(())
@@ -151,10 +170,10 @@ impl Recorder<'_> {
             flow.extra.push(meta(SegmentRole::Local, address::encode(asked)));
         }
         if let (Some(outside), Some(real), Some(known)) = (self.outside.as_deref_mut(), own, known) {
-            let listener = Listener { id: known.bound.id, asked: known.bound.asked, real };
-            if let Err(errno) = outside.listen(listener, flow.call.args[1] as i32) {
+            let listener = Listener { id: known.bound.id, asked: known.bound.asked, real: address::canonical(real) };
+            if let Err(errno) = outside.listen(listener, abi::int(flow.call.args[1])) {
                 // The address was reserved at bind, so that this is the proxy's failure and not the server's.
-                eprintln!("ftrun: the proxy cannot listen on {}: errno {errno}", listener.asked);
+                crate::say!("the proxy cannot listen on {}: errno {errno}", listener.asked);
             }
         }
     }
@@ -172,10 +191,23 @@ impl Recorder<'_> {
             _ => None,
         };
         let Some(shown) = shown else { return Ok(()) };
-        let raw = address::encode(in_family_of(shown, tcp.family));
-        let capacity = stopped.bytes(flow.call.args[2], 4).map_err(Self::fault(flow.shape))?;
-        let capacity = u32::from_le_bytes(capacity.try_into().unwrap_or_default()) as usize;
-        Ok(stopped.write(flow.call.args[1], &raw[..raw.len().min(capacity)])?)
+        // A connection that was resumed may be a socket of the other family: the length too is that of the model's address.
+        let raw = address::encode(address::in_family(shown, tcp.family));
+        stopped.write(flow.call.args[2], &u32::try_from(raw.len()).unwrap_or(u32::MAX).to_le_bytes())?;
+        Ok(stopped.write(flow.call.args[1], &raw[..raw.len().min(flow.gathered.capacity())])?)
+    }
+
+    /// A listener that was moved to an IPv4-mapped address is still one for IPv6 only to the server.
+    fn show_v6_only(&self, stopped: &Stopped, flow: &InCall, fd: i32) -> Result<(), RecordingError> {
+        let asked = (abi::int(flow.call.args[1]), abi::int(flow.call.args[2]));
+        let Some(Object::Tcp(tcp)) = self.kernel.object(fd) else { return Ok(()) };
+        let Some(bound) = tcp.bound() else { return Ok(()) };
+        if self.outside.is_none() || asked != (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) {
+            return Ok(());
+        }
+        let only = tcp.options.is_set(asked.0, asked.1) || address::is_one_v6(bound.asked.ip());
+        let raw = i32::from(only).to_le_bytes();
+        Ok(stopped.write(flow.call.args[3], &raw[..raw.len().min(flow.gathered.capacity())])?)
     }
 
     /// sendfile becomes a write of bytes that ftrun has read: what is logged is what is sent, and nothing else.
@@ -186,9 +218,9 @@ impl Recorder<'_> {
         flow: &mut InCall,
     ) -> Result<Before, RecordingError> {
         let [to, from, at, count, ..] = flow.call.args;
-        let count = (count as usize).min(inject::SCRATCH_LEN);
-        let borrowed =
-            pidfd::borrow(stopped.pid(), from as i32).and_then(|f| Ok((f, pidfd::borrow(stopped.pid(), to as i32)?)));
+        let count = abi::size(count).min(inject::SCRATCH_LEN);
+        let borrowed = pidfd::borrow(stopped.pid(), abi::int(from))
+            .and_then(|f| Ok((f, pidfd::borrow(stopped.pid(), abi::int(to))?)));
         let file = match borrowed {
             Ok((file, _)) => file,
             Err(errno) => return Ok(Before::Answer(-(errno as i64))),
@@ -231,7 +263,7 @@ impl Recorder<'_> {
         flow.extra.push(Segment { address: 0, role: SegmentRole::Sent, arg: 1, bytes });
         let [_, from, at, ..] = flow.call.args;
         if at == 0 {
-            if let Ok(file) = pidfd::borrow(stopped.pid(), from as i32) {
+            if let Ok(file) = pidfd::borrow(stopped.pid(), abi::int(from)) {
                 // The offset belongs to the open file, which ftrun shares here.
                 let _ = nix::unistd::lseek(&file, result, nix::unistd::Whence::SeekCur);
             }

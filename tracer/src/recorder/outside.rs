@@ -1,6 +1,7 @@
 //! What the recorder needs from the world outside of the server: the addresses that clients use.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use common::orders::{Listener, ListenerId};
 
@@ -12,9 +13,8 @@ pub trait Outside {
     /// The errno that bind(2) is to give, EADDRINUSE for example.
     fn bind(&mut self, id: ListenerId, asked: SocketAddr, reuse_addr: bool, v6_only: bool) -> Result<SocketAddr, i32>;
 
-    /// Where the server's socket is bound instead; port 0 lets the kernel choose. `v6_only`: the socket takes no mapped
-    /// IPv4 address.
-    fn aside(&self, asked: SocketAddr, v6_only: bool) -> SocketAddr;
+    /// This machine as the proxy reaches it: the server's sockets are bound there instead.
+    fn machine(&self) -> IpAddr;
 
     /// Clients are let in.
     ///
@@ -24,4 +24,7 @@ pub trait Outside {
 
     /// The server has closed a bound socket.
     fn unlisten(&mut self, id: ListenerId);
+
+    /// The sockets whose output is not held back, whenever they change.
+    fn unprotected(&mut self, sockets: &BTreeSet<String>);
 }

@@ -1,5 +1,8 @@
 //! Signals on the recording side: which are deferred, which are delivered at once.
 
+use std::collections::VecDeque;
+
+use common::abi;
 use common::kernel::bit;
 use common::record::{Placement, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
@@ -9,7 +12,7 @@ use crate::inject::{self, Held};
 use crate::instructions;
 use crate::signals;
 use crate::sys::ptrace::Resume;
-use crate::tracee::{Call, Event, Registers, Stopped, TraceeError};
+use crate::tracee::{Event, Registers, Stopped, TraceeError};
 
 /// How a call that was let run came out.
 pub(super) enum Ran {
@@ -36,7 +39,7 @@ fn made_again(flow: &InCall, memory: &dyn Memory) -> Option<Patience> {
     let args = &flow.call.args;
     let arg = match flow.shape.number {
         nr::EPOLL_WAIT | nr::EPOLL_PWAIT => {
-            return Some(u64::try_from(args[3] as i32).map_or(Patience::Endless, Patience::Milliseconds));
+            return Some(u64::try_from(abi::int(args[3])).map_or(Patience::Endless, Patience::Milliseconds));
         }
         nr::EPOLL_PWAIT2 => 3,
         nr::RT_SIGTIMEDWAIT => 2,
@@ -78,24 +81,6 @@ pub(super) struct AtExit {
     pub(super) number: u64,
     /// The mask that the call had set for its own duration.
     pub(super) temporary: Option<u64>,
-}
-
-/// Whether a signal may be pending at the return of a call, as part of what the call does.
-pub(super) fn may_be_pending(number: u16, result: i64) -> bool {
-    signals::is_restart(result)
-        || result == -i64::from(libc::EINTR)
-        || result == -i64::from(libc::EPIPE)
-        || matches!(
-            number,
-            nr::KILL
-                | nr::TKILL
-                | nr::TGKILL
-                | nr::RT_SIGQUEUEINFO
-                | nr::RT_TGSIGQUEUEINFO
-                | nr::RT_SIGPROCMASK
-                | nr::RT_SIGRETURN
-                | nr::SETITIMER
-        )
 }
 
 /// The unblocked signals that wait for a process that is stopped.
@@ -215,43 +200,53 @@ impl Recorder<'_> {
         }
     }
 
-    /// Delivers the first held signal where the next call would have begun; the call is made again afterwards.
-    pub(super) fn deliver_at_entry(
-        &mut self,
-        stopped: Stopped,
-        regs: &Registers,
-        call: &Call,
-    ) -> Result<Next, RecordingError> {
-        let Some(first) = self.held.pop_front() else { return Ok(Next::Go(stopped, 0)) };
-        let before = signals::before_call(regs);
-        let (stopped, held) = signals::send_again(stopped, &before, &first)?;
-        self.held.extend(held);
+    /// Gives the held signals back to the kernel, before the call that begins: it interrupts that call if it blocks, and is
+    /// delivered at its return.
+    ///
+    /// A program that looks whether a signal has come and then waits would otherwise wait for good: it has looked, and the
+    /// signal has not come yet. Of equal signals below SIGRTMIN one waits at a time; the others stay for the next call.
+    pub(super) fn make_pending(&mut self, stopped: Stopped, regs: &Registers) -> Result<Ran, RecordingError> {
         let pid = stopped.pid();
+        let (mut now, mut later) = (Vec::<Held>::new(), VecDeque::new());
+        for held in self.held.drain(..) {
+            let waits = held.signal < libc::SIGRTMIN() && now.iter().any(|h| h.signal == held.signal);
+            if waits { later.push_back(held) } else { now.push(held) }
+        }
+        self.held = later;
+        let mask = stopped.signal_mask()?;
+        stopped.set_signal_mask(u64::MAX)?;
+        let (stopped, held) = signals::send_again(stopped, &signals::before_call(regs), &now)?;
+        self.held.extend(held);
         let mut event = stopped.run(Resume::Continue, 0)?;
         loop {
             event = match event {
-                Event::Signal(stopped, signal) => match self.treatment(signal) {
-                    Treatment::Drop => stopped.run(Resume::Continue, 0)?,
-                    Treatment::Pass => stopped.run(Resume::Continue, signal)?,
-                    Treatment::Fatal | Treatment::Handle => {
-                        let info = stopped.siginfo()?;
-                        let held = seen(Held { signal, info }, pid, self.kernel.identity().pid);
-                        let mask = stopped.signal_mask()?;
-                        stopped.set_siginfo(&held.info)?;
-                        let record = signals::record(Placement::Entry, &held, mask, mask, &before, call.number);
-                        self.append(&record, "a signal")?;
-                        return Ok(Next::Go(stopped, signal));
-                    }
-                },
-                // It is blocked by now: the kernel keeps it, the call begins anew.
-                Event::Seccomp(stopped) => return self.call(stopped),
-                Event::Dead(status) => return Ok(Next::Dead(status)),
+                Event::Seccomp(stopped) => {
+                    stopped.set_signal_mask(mask)?;
+                    return Ok(Ran::Returned(stopped));
+                }
+                // SIGSTOP cannot be blocked.
+                Event::Signal(stopped, signal) => stopped.run(Resume::Continue, signal)?,
+                Event::Dead(status) => return Ok(Ran::Dead(status)),
                 other => {
                     let found = other.name();
-                    return Err(TraceeError::Unexpected { pid, expected: "a held signal", found }.into());
+                    return Err(TraceeError::Unexpected { pid, expected: "the same call again", found }.into());
                 }
             };
         }
+    }
+
+    /// Notes whether a signal is pending where a call returns: it is then delivered before the server's next instruction.
+    pub(super) fn look_for_signals(
+        &mut self,
+        stopped: &Stopped,
+        regs: &Registers,
+        number: u64,
+        temporary: Option<u64>,
+    ) -> Result<(), RecordingError> {
+        if stopped.has_signals()? && pending(stopped.pid()) != 0 {
+            self.at_exit = Some(AtExit { rip: regs.rip, rsp: regs.rsp, number, temporary });
+        }
+        Ok(())
     }
 
     /// Lets a call run to its return.
@@ -279,7 +274,7 @@ impl Recorder<'_> {
             let Some((patience, since)) = made_again else { return Ok(Ran::Returned(stopped)) };
             let mut after = stopped.registers()?;
             let ignored = || (1..=64).all(|s| pending(pid) & bit(s) == 0 || self.treatment(s) == Treatment::Drop);
-            if after.rax as i64 != -i64::from(libc::EINTR) || !ignored() {
+            if after.rax.cast_signed() != -i64::from(libc::EINTR) || !ignored() {
                 if changed {
                     [after.rdx, after.r10] = [regs.rdx, regs.r10];
                     stopped.set_registers(&after)?;
@@ -332,10 +327,7 @@ impl Recorder<'_> {
         let mask = stopped.signal_mask()?.to_le_bytes().to_vec();
         record.segments.push(Segment { address: 0, role: SegmentRole::Out, arg: 0, bytes: mask });
         self.append(&record, flow.shape.name)?;
-        if pending(pid) != 0 {
-            let number = u64::from(nr::RT_SIGRETURN);
-            self.at_exit = Some(AtExit { rip: after.rip, rsp: after.rsp, number, temporary: None });
-        }
+        self.look_for_signals(&stopped, &after, nr::RT_SIGRETURN.into(), None)?;
         Ok(Next::Go(stopped, 0))
     }
 }

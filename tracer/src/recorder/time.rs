@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use common::abi;
 use common::kernel::{Kernel, Object};
 use common::record::SegmentRole;
 use common::syscall::{Direction, Length, Memory, Shape, nr};
 
 use super::{InCall, Recorder, RecordingError, meta};
+use crate::clock::now_ns;
 use crate::inject;
 use crate::tracee::{Registers, Stopped};
 
@@ -17,12 +19,12 @@ impl Recorder<'_> {
     }
 
     pub(super) fn monotonic_now(&self) -> u64 {
-        own_clock(libc::CLOCK_MONOTONIC).wrapping_add_signed(self.clock_offset)
+        now_ns(libc::CLOCK_MONOTONIC).wrapping_add_signed(self.clock_offset)
     }
 
     /// Monotonic clocks of another machine go on where the primary's stopped, and so does the processor time spent.
     pub(super) fn shift_clock(&self, stopped: &Stopped, flow: &InCall) -> Result<(), RecordingError> {
-        let clock = flow.call.args[0] as i32;
+        let clock = abi::int(flow.call.args[0]);
         let usual = if is_monotonic(clock) { self.clock_offset } else { 0 };
         let offset = self.clock_offsets.get(&clock).copied().unwrap_or(usual);
         if offset == 0 {
@@ -41,8 +43,8 @@ impl Recorder<'_> {
         flow: &InCall,
     ) -> Result<Option<Registers>, RecordingError> {
         let absolute = flow.call.args[1] & 1 != 0;
-        let clock = match (flow.shape.number, self.kernel.object(flow.call.args[0] as i32)) {
-            (nr::CLOCK_NANOSLEEP, _) => flow.call.args[0] as i32,
+        let clock = match (flow.shape.number, self.kernel.object(abi::int(flow.call.args[0]))) {
+            (nr::CLOCK_NANOSLEEP, _) => abi::int(flow.call.args[0]),
             (_, Some(Object::TimerFd(timer))) => timer.clock,
             _ => return Ok(None),
         };
@@ -81,15 +83,10 @@ pub(super) fn offsets(kernel: &Kernel, usual: i64) -> BTreeMap<i32, i64> {
     let needed = kernel.clocks().map(|(clock, seen)| {
         let usual = if is_monotonic(clock) { usual } else { 0 };
         // The processor time of another process: what this one has spent was spent on the same work.
-        let own = if is_monotonic(clock) { own_clock(clock) } else { 0 };
+        let own = if is_monotonic(clock) { now_ns(clock) } else { 0 };
         (clock, usual.max(i64::try_from(i128::from(seen) - i128::from(own)).unwrap_or(usual)))
     });
     needed.collect()
-}
-
-fn own_clock(clock: i32) -> u64 {
-    let now = nix::time::clock_gettime(nix::time::ClockId::from_raw(clock));
-    now.map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }
 
 fn is_monotonic(clock: i32) -> bool {
@@ -103,6 +100,29 @@ fn is_monotonic(clock: i32) -> bool {
 fn shifted(raw: &[u8], nanoseconds: i64) -> Vec<u8> {
     let word = |at: usize| raw.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, i64::from_le_bytes);
     let total = (i128::from(word(0)) * 1_000_000_000 + i128::from(word(8)) + i128::from(nanoseconds)).max(1);
-    let (seconds, rest) = ((total / 1_000_000_000) as i64, (total % 1_000_000_000) as i64);
+    // Beyond what a timespec holds is forever, for the kernel too.
+    let seconds = i64::try_from(total / 1_000_000_000).unwrap_or(i64::MAX);
+    let rest = i64::try_from(total % 1_000_000_000).unwrap_or(0);
     [seconds.to_le_bytes(), rest.to_le_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(seconds: i64, nanoseconds: i64, by: i64) -> (i64, i64) {
+        let raw = shifted(&[seconds.to_le_bytes(), nanoseconds.to_le_bytes()].concat(), by);
+        (abi::i64_at(&raw, 0), abi::i64_at(&raw, 8))
+    }
+
+    #[test]
+    fn a_deadline_moves_with_the_clock() {
+        assert_eq!(moved(5, 900_000_000, 200_000_000), (6, 100_000_000));
+        assert_eq!(moved(5, 0, -6_000_000_000), (0, 1), "never 0, which would disarm a timer");
+    }
+
+    #[test]
+    fn forever_stays_forever() {
+        assert_eq!(moved(i64::MAX, 0, 7_000_000_000), (i64::MAX, 0));
+    }
 }

@@ -1,7 +1,6 @@
 //! This process itself.
 #![expect(unsafe_code, reason = "signal and inherited descriptors")]
 
-use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -16,13 +15,13 @@ pub fn default_action(signal: i32) -> Result<(), Errno> {
     if old == libc::SIG_ERR { Err(Errno::last()) } else { Ok(()) }
 }
 
-/// A listening socket that the parent process has left open at this number for this process.
+/// A descriptor that the parent process has left open at this number for this process.
 ///
 /// # Errors
 /// EBADF when there is none.
-pub fn inherited_listener(fd: i32) -> Result<TcpListener, Errno> {
+pub fn inherited(fd: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: fcntl takes plain numbers.
     Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
     // SAFETY: the descriptor is open, and the caller says that it was left for it: nothing else in this process owns it.
-    Ok(TcpListener::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -6,6 +6,7 @@
 
 use std::ptr;
 
+use common::abi;
 use nix::errno::Errno;
 
 /// Size of siginfo_t.
@@ -29,7 +30,7 @@ pub enum Resume {
 
 fn request(request: libc::c_uint, pid: i32, address: usize, data: usize) -> Result<i64, Errno> {
     Errno::clear();
-    // SAFETY: every caller in this module passes `data` either as a plain number or as a pointer to a live local that is
+    // SAFETY: every caller in this module passes `address` and `data` either as plain numbers or as pointers to live locals of which `data` is
     // at least as large as the request writes.
     let result = unsafe { libc::ptrace(request, pid, address, data) };
     if result == -1 && Errno::last_raw() != 0 { Err(Errno::last()) } else { Ok(result) }
@@ -42,7 +43,7 @@ fn request(request: libc::c_uint, pid: i32, address: usize, data: usize) -> Resu
 pub fn seize(pid: i32) -> Result<(), Errno> {
     let options =
         libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_EXITKILL;
-    request(libc::PTRACE_SEIZE, pid, 0, options as usize).map(drop)
+    request(libc::PTRACE_SEIZE, pid, 0, abi::size(abi::word(options))).map(drop)
 }
 
 /// Resumes, with a signal delivered if `signal` is not 0.
@@ -56,7 +57,7 @@ pub fn resume(pid: i32, how: Resume, signal: i32) -> Result<(), Errno> {
         Resume::Step => libc::PTRACE_SINGLESTEP,
         Resume::Listen => libc::PTRACE_LISTEN,
     };
-    request(kind, pid, 0, signal as usize).map(drop)
+    request(kind, pid, 0, abi::size(abi::word(signal))).map(drop)
 }
 
 /// Waits for the next stop or the end of this one process.
@@ -167,6 +168,22 @@ pub fn signal_mask(pid: i32) -> Result<u64, Errno> {
 /// ESRCH when the tracee is gone.
 pub fn set_signal_mask(pid: i32, mask: u64) -> Result<(), Errno> {
     request(libc::PTRACE_SETSIGMASK, pid, 8, &raw const mask as usize).map(drop)
+}
+
+/// Whether signals are queued, for the thread or for the process.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn has_signals(pid: i32) -> Result<bool, Errno> {
+    let mut info = [0u8; SIGINFO_LEN];
+    for flags in [0, libc::PTRACE_PEEKSIGINFO_SHARED] {
+        let args = libc::ptrace_peeksiginfo_args { off: 0, flags, nr: 1 };
+        let found = request(libc::PTRACE_PEEKSIGINFO, pid, &raw const args as usize, info.as_mut_ptr() as usize)?;
+        if found > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Sends a signal to the one thread of the tracee.

@@ -36,15 +36,45 @@ pub enum Program {
     File(OwnedFd),
 }
 
-/// A child that waits to be seized; it goes on when `go` is written to or closed, and writes an errno to `failed` if exec fails.
+/// What a child does between fork and its program; where it fails is told by this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// prctl(PR_SET_TSC).
+    TrapClock = 1,
+    /// seccomp(2).
+    Filter = 2,
+    /// execve(2).
+    Exec = 3,
+}
+
+/// A child that waits to be seized; it goes on when `go` is written to, ends when it is closed, and tells by `failed` what fails.
 #[derive(Debug)]
 pub struct Child {
     /// Its process.
     pub pid: i32,
     /// Write one byte to let it go on.
     pub go: OwnedFd,
-    /// Four bytes of errno come from here if exec fails; the end of file otherwise.
-    pub failed: OwnedFd,
+    /// A step and an errno come from here if one fails; the end of file otherwise.
+    failed: OwnedFd,
+}
+
+impl Child {
+    /// The step that failed, and why. `None` when none did. To be asked when the child has ended.
+    #[must_use]
+    pub fn failure(&self) -> Option<(Step, Errno)> {
+        let mut report = [0; 8];
+        // A report is written in one piece, or not at all.
+        if nix::unistd::read(&self.failed, &mut report) != Ok(report.len()) {
+            return None;
+        }
+        let [a, b, c, d, e, f, g, h] = report;
+        let step = match i32::from_ne_bytes([a, b, c, d]) {
+            1 => Step::TrapClock,
+            2 => Step::Filter,
+            _ => Step::Exec,
+        };
+        Some((step, Errno::from_raw(i32::from_ne_bytes([e, f, g, h]))))
+    }
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
@@ -86,8 +116,9 @@ unsafe fn become_image(
 ) -> ! {
     // SAFETY: plain system calls on descriptors and memory that this child owns; nothing allocates, no lock is taken.
     unsafe {
-        let fail = |errno: i32| -> ! {
-            libc::write(failed, (&raw const errno).cast(), 4);
+        let fail = |step: Step| -> ! {
+            let report = [step as i32, *libc::__errno_location()];
+            libc::write(failed, report.as_ptr().cast(), size_of_val(&report));
             libc::_exit(127)
         };
         // The parent's end must be closed here, or its death would not be seen.
@@ -100,7 +131,7 @@ unsafe fn become_image(
             libc::setsid();
         }
         libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
-        if let Some(cpu) = image.cpu {
+        if let Some(cpu) = image.cpu.filter(|&cpu| cpu < libc::CPU_SETSIZE as usize) {
             let mut set: libc::cpu_set_t = std::mem::zeroed();
             libc::CPU_SET(cpu, &mut set);
             libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set);
@@ -119,16 +150,16 @@ unsafe fn become_image(
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
         if libc::prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) != 0 {
-            fail(*libc::__errno_location());
+            fail(Step::TrapClock);
         }
         if seccompiler::apply_filter(&image.filter).is_err() {
-            fail(*libc::__errno_location());
+            fail(Step::Filter);
         }
         match &image.program {
             Program::Path(path) => libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()),
             Program::File(file) => libc::fexecve(file.as_raw_fd(), argv.as_ptr(), envp.as_ptr()),
         };
-        fail(*libc::__errno_location())
+        fail(Step::Exec)
     }
 }
 

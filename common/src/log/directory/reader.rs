@@ -83,6 +83,7 @@ impl Reader {
         let path = dir.join(SNAPSHOT);
         let encoded = match fs::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound && dir.is_dir() => return Err(LogError::NoLog { dir }),
+            Err(_) if !dir.is_dir() => return Err(LogError::NoDirectory { dir }),
             other => other.map_err(at(&path))?,
         };
         let manifest = Manifest::decode(&encoded).map_err(|source| LogError::Snapshot { path, source })?;

@@ -349,7 +349,7 @@ impl World {
                     self.datagrams[to] -= 1;
                 }
                 if !lost && !matches!(fate, Fate::Lost) {
-                    self.event(to, Event::HeartbeatHeard);
+                    self.event(to, Event::HeardBeside);
                 }
             }
             Step::Break => self.channel = None,

@@ -103,7 +103,7 @@ fn a_closed_channel_shortens_detection_and_proves_nothing() {
                 assert_eq!(pair.handle(ms(at), Event::ChannelClosed), []);
             }
             if at <= 100 || beside.contains(&at) {
-                pair.handle(ms(at), Event::HeartbeatHeard);
+                pair.handle(ms(at), Event::HeardBeside);
             }
             pair.handle(ms(at), Event::Tick);
             if pair.state() == State::Promoting {
@@ -116,6 +116,23 @@ fn a_closed_channel_shortens_detection_and_proves_nothing() {
     assert_eq!(suspects(&[130]), 170, "heartbeats beside it put that off");
     let all: Vec<u64> = (100..1000).collect();
     assert_eq!(suspects(&all), 300, "but no longer than the timeout: without a channel there is no log");
+}
+
+#[test]
+fn a_channel_that_passes_nothing_is_given_up_although_the_peer_lives() {
+    for mut pair in [primary(), backup()] {
+        let promoting = |pair: &Pair| pair.state() == State::Promoting;
+        pair.handle(ms(500), Event::HeartbeatHeard);
+        for at in (500..2500).map(ms) {
+            pair.handle(at, Event::HeardBeside);
+            pair.handle(at, Event::Tick);
+            assert!(!promoting(&pair), "at {at:?}: ten timeouts after 500 ms are not over");
+        }
+        assert_eq!(pair.deadline(), Some(ms(2500)));
+        pair.handle(ms(2500), Event::HeardBeside);
+        pair.handle(ms(2500), Event::Tick);
+        assert!(promoting(&pair));
+    }
 }
 
 #[test]

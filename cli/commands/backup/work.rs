@@ -1,0 +1,146 @@
+//! The backup's main thread: drives the replica along the log, makes it live, records it from then on.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender};
+
+use anyhow::{Context, Result, bail};
+use common::abi;
+use common::ids::{ConnId, Epoch, ReplicaId};
+use common::orders::ToProxy;
+use common::pair::message::ToPrimary;
+use common::pair::state::Event;
+use common::record::Kind;
+use replayer::driver::{Driver, Outputs, ReplayError};
+use replayer::intake::Intake;
+use replayer::live::{self, Identity};
+use replayer::retained::Retained;
+use tracer::control::ProxyControl;
+use tracer::recorder::Ending;
+
+use super::Shared;
+use crate::commands::live::Survivor;
+use crate::ending;
+use crate::exit::Exit;
+
+/// Records between two looks at what need not be kept any more.
+const SWEEP: u64 = 4096;
+
+/// From the pair to the main thread.
+pub(super) enum Order {
+    GoLive(Epoch),
+    TellProxy(Epoch),
+    End,
+}
+
+/// Output of the replayed server: kept for the proxy; standard output is the primary's alone.
+struct Keep<'a>(&'a Retained);
+
+impl Outputs for Keep<'_> {
+    fn produced(&mut self, conn: ConnId, bytes: &[u8]) {
+        self.0.produced(conn, bytes);
+    }
+
+    fn inherited(&mut self, _: i32, _: &[u8]) {}
+}
+
+/// The main thread's part: the only one that traces the replica.
+pub(super) struct Work {
+    pub(super) shared: Arc<Shared>,
+    pub(super) intake: Arc<Intake>,
+    pub(super) proxy: Option<Arc<ProxyControl>>,
+    pub(super) events: Sender<Event>,
+    pub(super) ordered: Receiver<Order>,
+    pub(super) replica: ReplicaId,
+    pub(super) advertise: IpAddr,
+}
+
+impl Work {
+    /// Follows the log to its end, or takes over.
+    pub(super) fn run(self, mut driver: Driver) -> Result<Exit> {
+        let mut applied = 0u64;
+        while let Some(item) = self.intake.next() {
+            if let Err(error) = driver.apply(item.lsn, &item.record, &mut Keep(&self.shared.retained)) {
+                return self.lost(driver, error);
+            }
+            self.intake.replayed(driver.lsn());
+            if item.record.kind == Kind::End {
+                return self.server_ended(&driver, abi::int_result(item.record.result));
+            }
+            applied += 1;
+            if applied.is_multiple_of(SWEEP) {
+                driver.forget_closed(&self.shared.retained);
+            }
+        }
+        self.events.send(Event::Drained)?;
+        match self.ordered.recv()? {
+            Order::GoLive(epoch) => self.live(driver, epoch),
+            Order::TellProxy(_) | Order::End => bail!("the pair ended while the log was drained"),
+        }
+    }
+
+    fn lost(self, driver: Driver, error: ReplayError) -> Result<Exit> {
+        // The primary that hears of it wins an epoch: that the proxy follows it is no reason of its own.
+        ending::claim();
+        self.shared.ending.store(true, Ordering::SeqCst);
+        self.intake.stop();
+        if let ReplayError::Diverged(divergence) = &error {
+            self.intake.say(&ToPrimary::Diverged { lsn: divergence.lsn, report: divergence.to_string() });
+        }
+        driver.kill();
+        Err(error.into())
+    }
+
+    /// The End record is executed: everything is released, the clients get what is left.
+    fn server_ended(self, driver: &Driver, status: i32) -> Result<Exit> {
+        self.shared.ending.store(true, Ordering::SeqCst);
+        self.events.send(Event::ServerEnded)?;
+        loop {
+            match self.ordered.recv()? {
+                Order::TellProxy(epoch) => {
+                    if let Some(proxy) = &self.proxy {
+                        let identity = Identity { epoch, replica: self.replica, advertise: self.advertise };
+                        live::take_over(driver.kernel(), proxy, &self.shared.retained, identity, None)?;
+                    }
+                }
+                Order::End => break,
+                Order::GoLive(_) => bail!("the pair wants a server live that has ended"),
+            }
+        }
+        if let Some(proxy) = &self.proxy {
+            proxy.send(&ToProxy::Exit { status })?;
+        }
+        self.intake.say(&ToPrimary::Ended { status });
+        Ok(Exit::Server(status))
+    }
+
+    fn live(self, driver: Driver, epoch: Epoch) -> Result<Exit> {
+        let point = driver.into_point()?.context("the replica is dead although its server has not ended")?;
+        let survivor = Survivor {
+            proxy: self.proxy.as_deref(),
+            retained: &self.shared.retained,
+            epoch,
+            replica: self.replica,
+            advertise: self.advertise,
+            unprotected: &self.shared.unprotected,
+            primary_clock: self.intake.primary_clock(),
+        };
+        let ended = survivor.serve(point, &self.shared.epoch, || {
+            self.shared.epoch.store(epoch.0, Ordering::SeqCst);
+            self.shared.solo.store(true, Ordering::SeqCst);
+            Ok(self.events.send(Event::WentLive)?)
+        });
+        self.shared.ending.store(true, Ordering::SeqCst);
+        let status = match &ended {
+            Ok(Ending::Ended(status)) => *status,
+            Ok(Ending::Killed) => libc::SIGKILL,
+            Err(error) => i32::from(Exit::of(error).code()) << 8,
+        };
+        if let Some(proxy) = &self.proxy {
+            proxy.send(&ToProxy::Exit { status })?;
+        }
+        ended?;
+        Ok(Exit::Server(status))
+    }
+}

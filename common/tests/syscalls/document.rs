@@ -1,0 +1,140 @@
+//! docs/syscalls.md is made from the table. `FTRUN_UPDATE_DOCS=1 cargo test -p ftrun-common --test syscalls` writes it anew.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use common::syscall::{Class, Direction, Length, Pointer, Shape, names, operations, rules, table};
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/syscalls.md");
+
+const BEGINNING: &str = "\
+# System calls
+
+Made from the table in `common/src/syscall` by a test (`common/tests/syscalls/document.rs`), which fails when this file is
+stale; `FTRUN_UPDATE_DOCS=1 cargo test -p ftrun-common --test syscalls` writes it.
+
+Every call of the server stops at the recorder. Its class says what happens then:
+
+- **emulated**: the primary executes it; a replica takes result and memory from the record.
+- **executed**: both execute it, and the results are compared: memory, signal dispositions, registers, the end.
+- **answered**: ftrun answers on the primary as well, with its model of the kernel's state or the errno given.
+
+On a replica number and arguments of every call are compared, as is what it reads. Memory that a call reads is logged
+(*in*), or only its digest (*digest*); the server's output (*output*) is digested, and logged where it goes into a pipe,
+socket pair or eventfd that a replica must be able to make anew. Memory that a call writes (*out*) is logged; *in/out*: both,
+also when it fails; *out always*: also when it fails. After EFAULT everything is logged that may have been written.
+
+A call, operation or flag that is not listed here is refused: it is not executed, the server gets the errno, and standard error
+says once `ftrun: refused ...` with its name.
+";
+
+const BY_STATE: &str = "
+## Refused because of what the process is doing
+
+| what | errno |
+|---|---|
+| clone that starts a second thread | the recording ends, exit status 122 |
+| clone, fork, vfork of a child process; execve | ENOSYS |
+| mprotect with PROT_WRITE of a file mapped with MAP_SHARED | EACCES |
+| sendmsg, sendmmsg with descriptors (SCM_RIGHTS) | EINVAL |
+| recvmsg, recvmmsg that bring descriptors from another process | the recording ends, exit status 125 |
+| mmap (fixed), munmap, mprotect, mremap, madvise of ftrun's own area | EINVAL |
+";
+
+#[test]
+fn the_document_says_what_the_table_says() {
+    let made = document();
+    if std::env::var_os("FTRUN_UPDATE_DOCS").is_some() {
+        fs::write(Path::new(PATH), &made).unwrap();
+    }
+    let found = fs::read_to_string(PATH).unwrap_or_default();
+    let differs = made.lines().zip(found.lines()).position(|(a, b)| a != b);
+    assert!(made == found, "docs/syscalls.md is stale, first at line {differs:?}; see {}", file!());
+}
+
+fn document() -> String {
+    let mut out = BEGINNING.to_owned();
+    let multiplexed: Vec<&Shape> = operations::all().flat_map(|operations| operations.shapes()).collect();
+    let mut shapes: Vec<&Shape> = table::all().chain(multiplexed).collect();
+    shapes.sort_by_key(|shape| shape.number);
+    let _ = write!(out, "\n## Known: {} calls and operations\n\n", shapes.len());
+    out += "| number | call | class | arguments that point to memory |\n|---|---|---|---|\n";
+    for shape in shapes {
+        let pointers: Vec<String> = shape.pointers.iter().map(pointer).collect();
+        let _ = writeln!(out, "| {} | {} | {} | {} |", shape.number, shape.name, class(shape), pointers.join("; "));
+    }
+    out += "\n## Refused operations and flags of known calls\n\n| call | what | errno |\n|---|---|---|\n";
+    for operations in operations::all().filter(|operations| operations.selects()) {
+        let errno = errno(operations.errno());
+        let _ = writeln!(out, "| {} | operations that are not listed above | {errno} |", operations.name());
+    }
+    for rule in rules::all() {
+        let name = table::find(rule.call.into())
+            .map(|shape| shape.name)
+            .or_else(|| operations::of(rule.call.into()).map(operations::Operations::name));
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} |",
+            name.expect("a rule is about a known call"),
+            rule.text,
+            errno(rule.errno)
+        );
+    }
+    out += BY_STATE;
+    out += "\n## Refused calls\n\nAll give ENOSYS, as a kernel without them does.\n\n";
+    let refused: Vec<String> = names::all().map(|(_, name)| format!("`{name}`")).collect();
+    for line in refused.chunks(8) {
+        out += &line.join(" ");
+        out.push('\n');
+    }
+    out
+}
+
+fn class(shape: &Shape) -> String {
+    match shape.class {
+        Class::Emulate => "emulated".into(),
+        Class::Execute => "executed".into(),
+        Class::Answer(0) => "answered".into(),
+        Class::Answer(error) => format!("answered {}", errno(error)),
+    }
+}
+
+fn pointer(pointer: &Pointer) -> String {
+    let direction = match pointer.direction {
+        Direction::In => "in",
+        Direction::Digest => "digest",
+        Direction::Bulk => "output",
+        Direction::Out => "out",
+        Direction::OutAlways => "out always",
+        Direction::InOut => "in/out",
+    };
+    let times = |count: u32| if count == 1 { String::new() } else { format!(" × {count}") };
+    let length = match pointer.length {
+        Length::Fixed(bytes) => format!("{bytes} bytes"),
+        Length::Result(scale) => format!("result{}", times(scale)),
+        Length::Arg(arg, scale) => format!("argument {arg}{}", times(scale)),
+        Length::Pages(arg) => format!("a byte for each page of argument {arg}"),
+        Length::CString => "string".into(),
+        Length::ValueResult(arg) => format!("length at argument {arg}"),
+        Length::Iovec(arg) => format!("argument {arg} iovecs"),
+        Length::Msghdr => "msghdr".into(),
+        Length::Mmsghdr => "mmsghdrs".into(),
+        Length::FdSet => "fd_set".into(),
+        Length::SigsetPair => "sigset and size".into(),
+    };
+    format!("{}: {direction}, {length}", pointer.arg)
+}
+
+fn errno(errno: i32) -> &'static str {
+    match errno {
+        libc::ENOSYS => "ENOSYS",
+        libc::EINVAL => "EINVAL",
+        libc::ENOTTY => "ENOTTY",
+        libc::EACCES => "EACCES",
+        libc::EOPNOTSUPP => "EOPNOTSUPP",
+        libc::EAFNOSUPPORT => "EAFNOSUPPORT",
+        libc::ENOPROTOOPT => "ENOPROTOOPT",
+        other => panic!("errno {other} needs a name here"),
+    }
+}
