@@ -82,6 +82,9 @@ static void look(const char *name, int set) {
             if (events[i].data.u64 == data)
                 snprintf(text + strlen(text), sizeof text - strlen(text), " %lu:%#x", (unsigned long)data,
                          events[i].events);
+    // As a server does that is told of edges.
+    uint64_t count;
+    while (read(edge, &count, 8) == 8) continue;
     reply("%s:%s", name, text);
 }
 

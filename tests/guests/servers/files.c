@@ -10,7 +10,7 @@ static char *shared, *private;
 
 static void open_all(const char *argument) {
     (void)argument;
-    plain = file_with("plain", "abcdefghij");
+    plain = file_with("plain", "abcdefghijklmnopqrstuvwxyz");
     OK(lseek(plain, 3, SEEK_SET));
     copy = OK(dup(plain));
     append = OK(open("log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));

@@ -102,8 +102,13 @@ static inline int take_line(char *line, size_t size) {
     return 1;
 }
 
-// Reads more from the client, the way it is set; false at the end.
+// Whether to wait in poll(2): in a blocking receive nobody is told of input by SIGIO.
+static int polls;
+
+// Reads more from the client; false at the end.
 static inline int read_more(void) {
+    struct pollfd entry = {.fd = client, .events = POLLIN};
+    while (polls && poll(&entry, 1, -1) < 0) CHECK(errno == EINTR);
     ssize_t got;
     do got = recv(client, waiting_input + waiting_length, sizeof waiting_input - waiting_length, 0);
     while (got < 0 && errno == EINTR);

@@ -5,7 +5,7 @@
 #include <sys/timerfd.h>
 
 static int once, periodic, dated, signals = -1;
-static int64_t due, start, dated_due;
+static int64_t due, start, dated_due, alarm_due;
 static volatile sig_atomic_t alarms;
 
 static void on_alarm(int signal) {
@@ -45,14 +45,13 @@ static void set_timers(const char *argument) {
     reply("set");
 }
 
-// What is left of the one-shot timer is what it should be.
+// What is left of the one-shot timer is what it should be, and at most so many milliseconds more.
 static void left(const char *argument) {
-    (void)argument;
     struct itimerspec spec;
     OK(timerfd_gettime(once, &spec));
     int64_t left_ms = spec.it_value.tv_sec * 1000 + spec.it_value.tv_nsec / 1000000;
     int64_t expected = due - now_ms();
-    int sound = left_ms >= expected - 1 && left_ms <= expected + 50;
+    int sound = left_ms >= expected - 1 && left_ms <= expected + atol(argument);
     if (sound)
         reply("left as expected");
     else
@@ -89,14 +88,14 @@ static void count_periods(const char *argument) {
 // SIGALRM while the server waits for the next request.
 static void set_alarm(const char *argument) {
     handle(SIGALRM, on_alarm, SA_RESTART);
-    due = now_ms() + atol(argument);
+    alarm_due = now_ms() + atol(argument);
     tick_every(atol(argument), 0);
     reply("alarm set");
 }
 
 static void alarm_seconds(const char *argument) {
     handle(SIGALRM, on_alarm, SA_RESTART);
-    due = now_ms() + atol(argument) * 1000;
+    alarm_due = now_ms() + atol(argument) * 1000;
     reply("%u left of the old one", alarm((unsigned)atol(argument)));
 }
 
@@ -108,7 +107,7 @@ static void wait_alarm(const char *argument) {
     OK(sigprocmask(SIG_BLOCK, &blocked, &old));
     while (alarms < wanted) sigsuspend(&old);
     OK(sigprocmask(SIG_SETMASK, &old, NULL));
-    reply("%d alarms, %s", (int)alarms, punctual(due));
+    reply("%d alarms, %s", (int)alarms, punctual(alarm_due));
 }
 
 static void ticking(const char *argument) {
@@ -133,7 +132,7 @@ static void alarm_to_read(const char *argument) {
     sigaddset(&set, SIGALRM);
     OK(sigprocmask(SIG_BLOCK, &set, NULL));
     signals = OK(signalfd(-1, &set, SFD_CLOEXEC));
-    due = now_ms() + atol(argument);
+    alarm_due = now_ms() + atol(argument);
     tick_every(atol(argument), 0);
     reply("descriptor ready");
 }
@@ -142,7 +141,7 @@ static void read_alarm(const char *argument) {
     (void)argument;
     struct signalfd_siginfo info;
     CHECK(read(signals, &info, sizeof info) == sizeof info);
-    const char *when = punctual(due);
+    const char *when = punctual(alarm_due);
     struct pollfd entry = {.fd = signals, .events = POLLIN};
     reply("signal %u, %s, then %d", info.ssi_signo, when, OK(poll(&entry, 1, 20)));
 }
