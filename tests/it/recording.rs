@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::child::{self, Outcome};
 use crate::guest::FTRUN;
+use crate::support::group::STATUS_INTERVAL;
 use crate::support::program::Program;
 use crate::support::wire::Wire;
 use crate::support::{DEADLINE, OFTEN, free_address, listening, poll};
@@ -30,6 +31,12 @@ fn a_killed_recorder_leaves_a_usable_log() -> Result<()> {
         client.send(b"INCR n\n")?;
         client.expect(format!("{number}\n").as_bytes())?;
     }
+    // A recording holds no output back: its log is written while the answers are on their way.
+    let answers = || {
+        let dump = child::run(Command::new(FTRUN).arg("dump").arg(&log));
+        String::from_utf8_lossy(&dump.stdout).lines().filter(|line| line.contains(" sendto(")).count()
+    };
+    poll("the answers to be in the log", STATUS_INTERVAL, || Ok((answers() >= 100).then_some(())))?;
     recorder.process().signal(Signal::SIGKILL)?;
     recorder.wait()?;
 
