@@ -331,8 +331,8 @@ impl Revival<'_> {
             return Ok(());
         };
         let own = self.server.run("getpid", libc::SYS_getpid, [0; 6])?;
-        for (operation, value) in [(libc::F_SETOWN, own), (libc::F_SETFL, description.flags as u64)] {
-            let args = [number as u64, operation as u64, value, 0, 0, 0];
+        for (operation, value) in [(libc::F_SETOWN, own), (libc::F_SETFL, abi::word(description.flags))] {
+            let args = [abi::word(number), abi::word(operation), value, 0, 0, 0];
             if let Err(error) = self.server.try_run(libc::SYS_fcntl, args)? {
                 self.lose(id, description.object.kind(), format!("raises no signals of readiness any more: {error}"));
             }
