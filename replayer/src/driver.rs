@@ -348,10 +348,16 @@ impl Driver {
                 stopped
             }
         };
-        self.overwritten.clear();
+        if record.number != nr::RESTART_SYSCALL {
+            self.overwritten.clear();
+        }
         let interrupted = signals::is_restart(record.result) || record.result == -i64::from(libc::EINTR);
         for segment in record.segments.iter().filter(|s| s.role == SegmentRole::Out) {
-            if interrupted && let Ok(before) = stopped.bytes(segment.address, segment.bytes.len()) {
+            let known = self.overwritten.iter().any(|(address, _)| *address == segment.address);
+            if interrupted
+                && !known
+                && let Ok(before) = stopped.bytes(segment.address, segment.bytes.len())
+            {
                 self.overwritten.push((segment.address, before));
             }
             // What a failed call left is often what was there: memory that cannot be written is not touched.

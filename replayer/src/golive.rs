@@ -320,6 +320,23 @@ impl Revival<'_> {
             self.server.dup(first, number, cloexec)?;
         }
         self.report.placed += numbers.len();
+        self.signal_readiness(id, first)?;
+        Ok(())
+    }
+
+    /// SIGIO on readiness, for the server: the model knows no other owner.
+    fn signal_readiness(&mut self, id: DescriptionId, number: i32) -> Result<(), GoLiveError> {
+        let Some(description) = self.kernel.descriptors().description(id).filter(|d| d.flags & libc::O_ASYNC != 0)
+        else {
+            return Ok(());
+        };
+        let own = self.server.run("getpid", libc::SYS_getpid, [0; 6])?;
+        for (operation, value) in [(libc::F_SETOWN, own), (libc::F_SETFL, abi::word(description.flags))] {
+            let args = [abi::word(number), abi::word(operation), value, 0, 0, 0];
+            if let Err(error) = self.server.try_run(libc::SYS_fcntl, args)? {
+                self.lose(id, description.object.kind(), format!("raises no signals of readiness any more: {error}"));
+            }
+        }
         Ok(())
     }
 

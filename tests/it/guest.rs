@@ -49,6 +49,12 @@ impl Guest {
     }
 }
 
+/// Compiles a program of `tests/guests/servers`, unless exactly this one has been compiled before.
+pub(crate) fn server(name: &str) -> PathBuf {
+    let source = sources().join("servers").join(name).with_extension("c");
+    compiled(&source, &read(&source), "")
+}
+
 /// A command that sees a small environment, this directory and this standard input.
 pub(crate) fn command(program: &Path, directory: &Path, stdin: Option<&str>) -> Command {
     let stdin = match stdin {
@@ -83,7 +89,8 @@ fn announced<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 /// processes may do the same at the same time.
 pub(crate) fn compiled(source: &Path, text: &str, flags: &str) -> PathBuf {
     let mut made_of = DefaultHasher::new();
-    (text, read(&sources().join("guest.h")), read(&sources().join("loopback.h"))).hash(&mut made_of);
+    let headers = ["guest.h", "loopback.h", "servers/server.h"].map(|header| read(&sources().join(header)));
+    (text, headers).hash(&mut made_of);
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{:016x}", made_of.finish()));
     let program = directory.join(source.file_stem().expect("a guest has a name"));
     if program.exists() {

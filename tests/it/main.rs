@@ -4,6 +4,7 @@ mod child;
 mod clients;
 mod conformance;
 mod errors;
+mod failover;
 mod forged_log;
 mod guest;
 mod hosts;

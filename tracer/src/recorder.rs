@@ -516,6 +516,7 @@ impl Recorder<'_> {
             }
             nr::CLOCK_GETTIME if result == 0 => self.shift_clock(stopped, flow),
             nr::READ if result > 0 => self.show_senders(stopped, flow, result),
+            nr::FCNTL if result == 0 => self.show_owner(stopped, flow),
             _ => Ok(()),
         }
     }

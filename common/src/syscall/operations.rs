@@ -67,6 +67,9 @@ pub fn resolve(_number: u64, args: &[u64; 6], operations: &'static Operations) -
     Ok(shape)
 }
 
+/// F_GETOWN of the C library: struct f_owner_ex, type (4) and id (4).
+pub const F_GETOWN_EX: u64 = 16;
+
 const VALUE4: &[Pointer] = &[ptr(2, In, Fixed(4))];
 const FLOCK: &[Pointer] = &[ptr(2, In, Fixed(32))];
 
@@ -104,6 +107,7 @@ static ALL: &[(u16, Operations)] = &[
         (libc::F_SETLKW as u64, fcntl("fcntl(F_SETLKW)", FLOCK)),
         (libc::F_SETOWN as u64, fcntl("fcntl(F_SETOWN)", &[])),
         (libc::F_GETOWN as u64, fcntl("fcntl(F_GETOWN)", &[])),
+        (F_GETOWN_EX, fcntl("fcntl(F_GETOWN_EX)", &[ptr(2, Out, Fixed(8))])),
         (1031, fcntl("fcntl(F_SETPIPE_SZ)", &[])),
         (1032, fcntl("fcntl(F_GETPIPE_SZ)", &[])),
     ] }),

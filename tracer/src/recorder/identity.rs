@@ -6,6 +6,7 @@
 use common::abi;
 use common::kernel::Object;
 use common::syscall::gather::c_string;
+use common::syscall::operations::F_GETOWN_EX;
 use common::syscall::{Memory, nr};
 
 use super::{Before, InCall, Recorder, RecordingError};
@@ -102,19 +103,32 @@ impl Recorder<'_> {
         if result == i64::from(real) && gives_id(&flow.call) { own } else { result }
     }
 
+    /// The owner of a descriptor, as the C library asks for it.
+    pub(super) fn show_owner(&self, stopped: &Stopped, flow: &InCall) -> Result<(), RecordingError> {
+        const ID: u64 = 4;
+        let [_, operation, address, ..] = flow.call.args;
+        if !self.adopted || operation != F_GETOWN_EX {
+            return Ok(());
+        }
+        self.show_pid_at(stopped, flow, address + ID)
+    }
+
+    fn show_pid_at(&self, stopped: &Stopped, flow: &InCall, address: u64) -> Result<(), RecordingError> {
+        let raw = stopped.bytes(address, 4).map_err(Self::fault(flow.shape))?;
+        if raw == stopped.pid().to_le_bytes() {
+            stopped.write(address, &self.kernel.identity().pid.to_le_bytes())?;
+        }
+        Ok(())
+    }
+
     /// A signal that the server sent to itself names the server, also when it is read from a signalfd.
     pub(super) fn show_senders(&self, stopped: &Stopped, flow: &InCall, result: i64) -> Result<(), RecordingError> {
         let [fd, buffer, ..] = flow.call.args;
         if !self.adopted || !matches!(self.kernel.object(abi::int(fd)), Some(Object::SignalFd { .. })) {
             return Ok(());
         }
-        let (own, real) = (self.kernel.identity().pid, stopped.pid());
         for at in (0..usize::try_from(result).unwrap_or(0)).step_by(SIGNALFD_INFO_LEN) {
-            let address = buffer + (at + SIGNALFD_PID) as u64;
-            let raw = stopped.bytes(address, 4).map_err(Self::fault(flow.shape))?;
-            if raw == real.to_le_bytes() {
-                stopped.write(address, &own.to_le_bytes())?;
-            }
+            self.show_pid_at(stopped, flow, buffer + (at + SIGNALFD_PID) as u64)?;
         }
         Ok(())
     }

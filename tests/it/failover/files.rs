@@ -1,0 +1,113 @@
+//! Files at their offsets, directories, locks, watches, mapped files: on storage that both replicas see.
+
+use std::fs::File;
+
+use anyhow::{Context, Result};
+
+use super::service::{Service, same_as_native, same_at_random};
+
+const SERVER: &str = "files";
+
+#[test]
+fn offsets_and_flags_are_shared_by_duplicates() {
+    same_as_native(SERVER, 1, |service| {
+        service.ask_all(&["open", "offset", "flags x"])?;
+        service.kill()?;
+        service.ask_all(&["flags", "offset", "write XY", "offset", "flags x", "write Z"])?;
+        note_file(service, "plain")
+    });
+}
+
+#[test]
+fn a_log_file_is_appended_to_without_a_gap_or_a_repetition() {
+    same_as_native(SERVER, 1, |service| {
+        service.ask_all(&["open", "append two", "append three"])?;
+        service.kill()?;
+        service.ask_all(&["append four", "append five"])?;
+        note_file(service, "log")
+    });
+}
+
+#[test]
+fn every_entry_of_a_directory_is_read_once() {
+    same_as_native(SERVER, 1, |service| {
+        service.ask_all(&["open", "entries 700"])?;
+        service.kill()?;
+        service.ask_all(&["entries 500", "entries 4000"])
+    });
+}
+
+/// The one loss among them: what has no name cannot be opened again, and says so.
+#[test]
+fn a_removed_file_is_lost_with_an_error() {
+    same_as_native(SERVER, 1, |service| {
+        service.ask_all(&["open", "unlinked"])?;
+        service.expect("6")?;
+        service.kill()?;
+        service.ask("unlinked")?;
+        service.differs("6", "EBADF")
+    });
+}
+
+#[test]
+fn locks_are_held_on() {
+    same_as_native(SERVER, 1, |service| {
+        service.ask("lock")?;
+        note_locks(service)?;
+        service.kill()?;
+        service.wait_solo()?;
+        note_locks(service)?;
+        service.ask("unlock")?;
+        note_locks(service)
+    });
+}
+
+#[test]
+fn watches_keep_their_numbers() {
+    same_as_native(SERVER, 1, |service| {
+        service.ask_all(&["watch", "watched before"])?;
+        service.kill()?;
+        service.ask("watched after")
+    });
+}
+
+/// A shared mapping shows later changes of the file, a private one keeps the server's own.
+#[test]
+fn mapped_files_stay_mapped() {
+    same_as_native(SERVER, 1, |service| {
+        service.ask_all(&["map", "change before"])?;
+        service.kill()?;
+        service.ask("change later!")
+    });
+}
+
+#[test]
+fn nothing_changes_wherever_the_primary_dies() {
+    same_at_random(SERVER, 3, false, |service| {
+        service.ask_all(&["open", "offset", "append two", "write 12", "entries 600", "watch", "append three"])?;
+        service.ask_all(&["flags x", "watched one", "offset", "entries 4000", "watched two", "append four", "map"])?;
+        service.ask_all(&["change again", "write 3"])?;
+        note_file(service, "plain")?;
+        note_file(service, "log")
+    });
+}
+
+fn note_file(service: &mut Service, name: &str) -> Result<()> {
+    let text = std::fs::read_to_string(service.work().join(name)).with_context(|| name.to_owned())?;
+    service.note(format!("{name}: {text:?}"));
+    Ok(())
+}
+
+/// What another process finds locked.
+fn note_locks(service: &mut Service) -> Result<()> {
+    let file = File::options().read(true).write(true).open(service.work().join("locked"))?;
+    let whole = nix::fcntl::Flock::lock(file.try_clone()?, nix::fcntl::FlockArg::LockExclusiveNonblock).is_err();
+    let mut bytes = String::new();
+    for start in 0..8 {
+        let mut lock = libc::flock { l_type: libc::F_WRLCK as i16, l_whence: 0, l_start: start, l_len: 1, l_pid: 0 };
+        nix::fcntl::fcntl(&file, nix::fcntl::F_GETLK(&mut lock)).context("F_GETLK")?;
+        bytes.push(if lock.l_type == libc::F_UNLCK as i16 { '-' } else { 'x' });
+    }
+    service.note(format!("locked as a whole {whole}, bytes {bytes}"));
+    Ok(())
+}
