@@ -82,12 +82,13 @@ static void sleep_until(const char *argument) {
     reply("sleeping");
     struct timespec date;
     OK(clock_gettime(CLOCK_MONOTONIC, &date));
-    int64_t due = now_ms() + ms;
+    // From the same look at the clock: the failover may come right behind it.
+    int64_t due = date.tv_sec * 1000 + date.tv_nsec / 1000000 + ms;
     date.tv_nsec += ms % 1000 * 1000000;
     date.tv_sec += ms / 1000 + date.tv_nsec / 1000000000;
     date.tv_nsec %= 1000000000;
     CHECK(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &date, NULL) == 0);
-    reply("slept, %s", punctual(due - 1));
+    reply("slept, %s", punctual(due));
 }
 
 // The time of a poll that nothing ends.
