@@ -6,6 +6,7 @@
 
 static int once, periodic, dated, signals = -1;
 static int64_t due, start, dated_due, alarm_due;
+static uint64_t counted;
 static volatile sig_atomic_t alarms;
 
 static void on_alarm(int signal) {
@@ -41,7 +42,7 @@ static void set_timers(const char *argument) {
     struct itimerspec spec = {.it_value = {now.tv_sec + 1, now.tv_nsec}};
     OK(timerfd_settime(dated, TFD_TIMER_ABSTIME, &spec, NULL));
     dated_due = start + 1000;
-    CHECK(expiries(periodic) >= 1);
+    counted = expiries(periodic);
     reply("set");
 }
 
@@ -72,7 +73,6 @@ static void wait_dated(const char *argument) {
 }
 
 // All expiries since the start are counted, also those that nobody read meanwhile: as many as there were tenths of a second.
-static uint64_t counted = 1;
 static void count_periods(const char *argument) {
     (void)argument;
     counted += expiries(periodic);
