@@ -68,7 +68,7 @@ async fn a_connection_that_was_never_accepted_is_made_anew() {
 
 #[tokio::test]
 async fn a_server_gets_a_connection_that_it_did_not_accept_though_its_client_is_gone() {
-    let mut pair = Pair::start(Config::default()).await;
+    let pair = Pair::start(Config::default()).await;
     let (mut client, mut server, _) = pair.client().await;
     write(&mut client, b"hello").await;
     expect(&mut server, b"hello").await;
