@@ -103,6 +103,11 @@ trait External {
     /// Has requests under way, without waiting for replies.
     fn push(&mut self) -> Result<()>;
 
+    /// Fails when there is nothing left that the kill could interrupt.
+    fn is_under_way(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Goes on, compares everything, ends.
     fn finish(self) -> Result<()>;
 }
@@ -217,6 +222,7 @@ fn kill_under_load<S: Server>(
     let mut load = Load::open(server, group.address(), dir, seed)?;
     load.drive(S::STEPS, strike_at::<S>(seed), |external| {
         external.push()?;
+        external.is_under_way()?;
         group.kill(victim, &before)
     })
     .context("across the kill")?;
