@@ -23,7 +23,7 @@ mod sys;
 mod tests;
 mod timers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -246,6 +246,21 @@ pub fn revive(
     revival.raise_pending_signals()?;
     revival.start_interval_timers()?;
     Ok(revival.report)
+}
+
+/// Numbers that mean nothing to the server, the best first: a higher one than any in use; where the limit forbids that, the
+/// highest free one below. `socket` is in use too. A number by which an epoll set knows an item is in use even if it is closed: it is lent to the
+/// item when that is added again.
+pub(crate) fn numbers_apart(kernel: &Kernel, socket: i32) -> impl Iterator<Item = i32> + use<> {
+    let mut used: BTreeSet<i32> = kernel.descriptors().numbers().map(|(number, _)| number).collect();
+    for (_, description) in kernel.descriptors().descriptions() {
+        if let Object::Epoll(epoll) = &description.object {
+            used.extend(epoll.items.keys().map(|key| key.fd));
+        }
+    }
+    used.insert(socket);
+    let highest = used.last().copied().unwrap_or(2).max(2);
+    (3..=highest + 1).rev().filter(move |number| !used.contains(number))
 }
 
 /// One going live under way.

@@ -12,7 +12,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tracer::inject::{self, InjectError, Session};
 
 use super::LiveError;
-use crate::golive::{GoLiveError, Target, TargetError};
+use crate::golive::{self, GoLiveError, Target, TargetError};
 
 /// Where messages are received in the server: behind what [`Target::scratch`] uses.
 const MESSAGE: u64 = inject::SCRATCH + 0x8000;
@@ -55,25 +55,17 @@ impl Courier {
         let at = session.scratch(&raw)?;
         let (session, _) = session.call(nr::CONNECT.into(), [socket, at, raw.len() as u64, 0, 0, 0])?;
         let (stream, _) = listener.accept().map_err(make)?;
-        let used = kernel.descriptors().numbers().map(|(number, _)| number).max().unwrap_or(2);
-        // A higher number than any in use; where the limit forbids it, the highest free one below.
-        let mut number = used.max(abi::int(socket)) + 1;
         let mut session = session;
-        loop {
+        let mut candidates = golive::numbers_apart(kernel, abi::int(socket));
+        let number = loop {
+            let number = candidates.next().ok_or_else(|| make(io::Error::from_raw_os_error(libc::EMFILE)))?;
             let (next, result) =
                 session.call_raw(nr::DUP3.into(), [socket, abi::word(number), libc::O_CLOEXEC as u64, 0, 0, 0])?;
             session = next;
             if result >= 0 {
-                break;
+                break number;
             }
-            number -= 1;
-            while number > 2 && (kernel.object(number).is_some() || number == abi::int(socket)) {
-                number -= 1;
-            }
-            if number <= 2 {
-                return Err(make(io::Error::from_raw_os_error(libc::EMFILE)));
-            }
-        }
+        };
         let (session, _) = session.call(nr::CLOSE.into(), [socket, 0, 0, 0, 0, 0])?;
         Ok(Self { session: Some(session), stream, number })
     }

@@ -105,6 +105,17 @@ fn an_item_outlives_its_number() {
 }
 
 #[test]
+fn what_ftrun_keeps_open_meanwhile_is_not_in_the_way_of_a_number_that_is_lent() {
+    let mut model = Model::new();
+    model.plain(libc::SYS_epoll_create1, 3, &[0]);
+    eventfd(&mut model, 4, 1);
+    model.plain(libc::SYS_dup, 7, &[4]);
+    add(&mut model, 3, 7, IN, 44);
+    model.plain(libc::SYS_close, 0, &[7]);
+    assert_eq!(crate::golive::numbers_apart(&model.kernel, 5).collect::<Vec<_>>(), [8, 6]);
+}
+
+#[test]
 fn what_cannot_be_waited_for_is_reported() {
     let mut model = Model::new();
     model.plain(libc::SYS_epoll_create1, 3, &[0]);
