@@ -21,7 +21,7 @@ pub const CONTROL_MAGIC: [u8; 8] = *b"FTRUNCTL";
 /// First bytes on a connection that the proxy opens to resume a client connection at a new primary.
 pub const RESUME_MAGIC: [u8; 8] = *b"FTRUNRES";
 /// Version of these messages. Raised with every change of a type in this module.
-pub const CONTROL_VERSION: u32 = 1;
+pub const CONTROL_VERSION: u32 = 2;
 
 /// Sent once by both ends of a control connection, as 8 bytes magic and a little-endian `u32` version, before any message.
 #[must_use]
@@ -56,6 +56,9 @@ pub struct Progress {
     pub finished: bool,
     /// The server closed its last descriptor: it will read no more either.
     pub closed: bool,
+    /// It closed so that the connection is reset (SO_LINGER with no time, socket(7)): after `produced` bytes the client gets a
+    /// reset, unless it has been told the end before.
+    pub reset: bool,
 }
 
 /// One connection that a new primary carries on.

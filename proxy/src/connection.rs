@@ -349,6 +349,9 @@ impl Connection {
         self.accepted = true;
         self.closed |= progress.closed;
         self.output.release(progress.produced, progress.finished || progress.closed);
+        if progress.reset {
+            self.output.reset_at_end();
+        }
         if let Err(error) = self.input.consume(progress.consumed) {
             self.fail(error.into());
         }
@@ -382,6 +385,9 @@ impl Connection {
         self.accepted = true;
         self.closed |= progress.closed;
         let finished = progress.finished || progress.closed;
+        if progress.reset {
+            self.output.reset_at_end();
+        }
         let moved = match self.output.carry(progress.produced, finished, carried.output_from) {
             Ok(()) => self.input.carry(progress.consumed).map_err(ConnectionError::from),
             Err(error) => Err(error.into()),

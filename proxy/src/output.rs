@@ -75,6 +75,8 @@ pub struct Output {
     released: u64,
     /// An order said that nothing follows `released`.
     finished: bool,
+    /// An order said that the end is a reset.
+    reset: bool,
     /// No release is needed.
     solo: bool,
     /// Offset of the next byte that the server connection brings.
@@ -98,6 +100,7 @@ impl Output {
             held: ByteQueue::default(),
             released: 0,
             finished: false,
+            reset: false,
             solo,
             arriving: 0,
             supplied: 0,
@@ -209,8 +212,8 @@ impl Output {
     /// The end that is due at the client: everything before it is passed.
     #[must_use]
     pub fn end(&self) -> Option<End> {
-        if self.finished && self.passed() >= self.released {
-            return Some(End::Eof);
+        if self.finished && (self.passed() >= self.released || self.cut_off() && self.all_passed()) {
+            return Some(if self.reset { End::Reset } else { End::Eof });
         }
         if (self.solo || self.unheld) && self.all_passed() { self.upstream_end } else { None }
     }
@@ -224,13 +227,23 @@ impl Output {
     /// Whether the end of the server connection is what the orders say: nothing more will come, and nothing more is due.
     #[must_use]
     pub fn complete(&self) -> bool {
-        self.finished && self.received() >= self.released
+        self.finished && (self.received() >= self.released || self.cut_off())
+    }
+
+    /// Whether a reset by the server has thrown away what it had not sent yet.
+    fn cut_off(&self) -> bool {
+        self.reset && self.upstream_end.is_some()
     }
 
     /// An order: bytes below `produced` may go out; `finished` says that no others follow.
     pub fn release(&mut self, produced: u64, finished: bool) {
         self.released = self.released.max(produced);
         self.finished |= finished;
+    }
+
+    /// An order: the end is a reset.
+    pub fn reset_at_end(&mut self) {
+        self.reset = true;
     }
 
     /// From now on the server has no backup.
@@ -362,6 +375,27 @@ mod tests {
         output.compare(b"gged,").unwrap();
         arrive(&mut output, b" anew");
         assert_eq!(pass_all(&mut output), b" anew");
+    }
+
+    #[test]
+    fn a_reset_that_was_ordered_stands_behind_the_bytes_that_came() {
+        let mut output = paired();
+        arrive(&mut output, b"bye");
+        output.release(3, true);
+        output.reset_at_end();
+        assert_eq!(output.end(), None);
+        assert_eq!(pass_all(&mut output), b"bye");
+        assert_eq!(output.end(), Some(End::Reset));
+        // What the reset threw away will not come.
+        let mut output = paired();
+        arrive(&mut output, b"by");
+        output.release(3, true);
+        output.reset_at_end();
+        assert_eq!(pass_all(&mut output), b"by");
+        assert_eq!(output.end(), None);
+        output.upstream_ended(End::Reset);
+        assert_eq!(output.end(), Some(End::Reset));
+        assert!(output.complete());
     }
 
     #[test]

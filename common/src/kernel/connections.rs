@@ -27,6 +27,7 @@ struct Counts {
     consumed: u64,
     produced: u64,
     finished: bool,
+    reset: bool,
 }
 
 /// All connections, by name.
@@ -39,8 +40,8 @@ pub struct Connections {
 }
 
 fn progress(conn: ConnId, counts: &Counts, closed: bool) -> Progress {
-    let Counts { consumed, produced, finished } = *counts;
-    Progress { conn, consumed, produced, finished, closed }
+    let Counts { consumed, produced, finished, reset } = *counts;
+    Progress { conn, consumed, produced, finished, closed, reset }
 }
 
 impl Connections {
@@ -84,9 +85,9 @@ impl Connections {
         self.update(conn, true, |counts| counts.finished = true);
     }
 
-    pub(super) fn closed(&mut self, conn: ConnId) {
+    pub(super) fn closed(&mut self, conn: ConnId, reset: bool) {
         if let Some(counts) = self.open.remove(&conn) {
-            self.closed.0.insert(conn, Counts { finished: true, ..counts });
+            self.closed.0.insert(conn, Counts { finished: true, reset, ..counts });
             self.changed.0.insert(conn);
         }
     }

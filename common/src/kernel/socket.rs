@@ -38,6 +38,13 @@ impl Options {
         self.get(level, name).is_some_and(|value| value.iter().any(|&b| b != 0))
     }
 
+    /// Whether closing resets the connection: struct linger, on (4) and seconds (4), on with none (socket(7), SO_LINGER).
+    #[must_use]
+    pub fn reset_at_close(&self) -> bool {
+        let linger = self.get(libc::SOL_SOCKET, libc::SO_LINGER).and_then(|value| value.first_chunk::<8>());
+        linger.is_some_and(|value| value[..4] != [0; 4] && value[4..] == [0; 4])
+    }
+
     pub(super) fn set(&mut self, option: SocketOption) {
         if !accumulates(option.level, option.name) {
             self.0.retain(|old| old.level != option.level || old.name != option.name);

@@ -63,7 +63,7 @@ impl Kernel {
         };
         match &dead.object {
             Object::Tcp(socket) => match &socket.state {
-                TcpState::Accepted(conn) => self.connections.closed(*conn),
+                TcpState::Accepted(conn) => self.connections.closed(*conn, socket.options.reset_at_close()),
                 TcpState::Bound(bound) | TcpState::Listening { bound, .. } => self.unlistened.0.push(bound.id),
                 TcpState::Fresh | TcpState::Outgoing { .. } => {}
             },

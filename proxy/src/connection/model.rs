@@ -43,6 +43,7 @@ impl State {
             produced: self.produced,
             finished: self.finished,
             closed: self.closed,
+            reset: false,
         }
     }
 }

@@ -243,7 +243,7 @@ impl Pair {
 }
 
 pub(crate) fn progress(conn: ConnId, consumed: u64, produced: u64) -> Progress {
-    Progress { conn, consumed, produced, finished: false, closed: false }
+    Progress { conn, consumed, produced, finished: false, closed: false, reset: false }
 }
 
 pub(crate) async fn write(stream: &mut TcpStream, bytes: &[u8]) {

@@ -68,7 +68,7 @@ fn an_accepted_connection_inherits_options_and_counts_bytes() {
     kernel.takes(call(libc::SYS_write, 7, &[4, 0x2000, 7]));
     kernel.takes(call(libc::SYS_writev, 3, &[4, 0x2000, 2]));
     kernel.takes(call(libc::SYS_sendto, 4, &[4, 0x2000, 4, 0, 0, 0]));
-    let expected = Progress { conn: name, consumed: 17, produced: 14, finished: false, closed: false };
+    let expected = Progress { conn: name, consumed: 17, produced: 14, finished: false, closed: false, reset: false };
     assert_eq!(only(&mut kernel), expected);
     assert_eq!(kernel.take_progress(), [], "nothing moved since");
 }
@@ -110,6 +110,21 @@ fn a_half_close_finishes_and_the_last_close_closes() {
     assert!(kernel.forget(progress.conn));
     assert!(!kernel.forget(progress.conn));
     assert_eq!(kernel.connections().iter().count(), 0);
+}
+
+#[test]
+fn a_close_without_lingering_is_a_reset() {
+    let mut kernel = fresh();
+    listening(&mut kernel);
+    for (fd, linger, reset) in [(4, [1u32, 0], true), (5, [1, 3], false), (6, [0, 0], false)] {
+        accepted(&mut kernel, fd, &format!("10.0.0.9:500{fd}"));
+        let value: Vec<u8> = linger.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let option = [fd, libc::SOL_SOCKET.into(), libc::SO_LINGER.into(), 0x1000, 8];
+        kernel.takes(call(libc::SYS_setsockopt, 0, &option).input(3, &value));
+        kernel.take_progress();
+        kernel.takes(call(libc::SYS_close, 0, &[fd]));
+        assert_eq!(only(&mut kernel).reset, reset, "{linger:?}");
+    }
 }
 
 #[test]
