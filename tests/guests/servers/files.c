@@ -141,12 +141,19 @@ static void change_mapped(const char *argument) {
     OK(close(fd));
 }
 
+// Lets go of a page, which then holds the file's content again.
+static void let_go(const char *argument) {
+    (void)argument;
+    int result = madvise(private, 4096, MADV_DONTNEED);
+    reply("%s", outcome(result));
+}
+
 static const struct command commands[] = {
     {"open", open_all},      {"offset", shared_offset},   {"flags", shared_flags},
     {"write", overwrite},    {"append", add_line},        {"unlinked", read_unlinked},
     {"entries", read_directory}, {"lock", lock},          {"unlock", unlock},
     {"watch", watch},        {"watched", watched},        {"map", map},
-    {"change", change_mapped}, {NULL, NULL},
+    {"change", change_mapped}, {"let_go", let_go}, {NULL, NULL},
 };
 
 int main(int argc, char **argv) {

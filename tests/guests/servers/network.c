@@ -134,6 +134,24 @@ static void large_answer(const char *argument) {
     reply("answered");
 }
 
+// As much as the socket takes.
+static void flood(const char *argument) {
+    int slot = atoi(argument);
+    static char piece[7 * 19 * 4096];
+    for (size_t i = 0; i < sizeof piece; i++) piece[i] = pattern_at(i);
+    size_t done = 0;
+    struct pollfd entry = {.fd = slots[slot], .events = POLLOUT};
+    // The other side may still be taking something: full is what stays full.
+    while (poll(&entry, 1, 300) == 1) {
+        size_t at = done % sizeof piece;
+        ssize_t sent = send(slots[slot], piece + at, sizeof piece - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno == EAGAIN) continue;
+        CHECK(sent > 0);
+        done += (size_t)sent;
+    }
+    reply("%zu", done);
+}
+
 static void large_request(const char *argument) {
     int slot;
     size_t length;
@@ -264,7 +282,7 @@ static const struct command commands[] = {
     {"reset", reset_slot},   {"linger", linger},           {"large", large_answer},  {"read", large_request},
     {"set", set_options},    {"get", get_options},         {"pending", pending},     {"udp", open_udp},
     {"answer", answer_udp},  {"unix", open_unix},          {"accept_unix", accept_unix}, {"connect_unix", connect_unix},
-    {"connect", connect_out}, {"unlisten", stop_listening}, {NULL, NULL},
+    {"connect", connect_out}, {"unlisten", stop_listening}, {"flood", flood}, {NULL, NULL},
 };
 
 int main(int argc, char **argv) {

@@ -81,6 +81,19 @@ fn mapped_files_stay_mapped() {
     });
 }
 
+/// The private mapping is a copy by then: its file's content cannot come again, and the call says so.
+#[test]
+fn a_copy_of_a_mapped_file_is_not_let_go() {
+    same_as_native(SERVER, 1, |service| {
+        service.ask("map")?;
+        service.kill()?;
+        service.ask("let_go")?;
+        service.differs("0", "EINVAL")?;
+        service.ask("change x")?;
+        service.differs("the xile as it was, the , the xile as it was", "the xile as it was, MINE, the xile as it was")
+    });
+}
+
 #[test]
 fn nothing_changes_wherever_the_primary_dies() {
     same_at_random(SERVER, 3, false, |service| {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::service::{Service, same_as_native};
+use super::service::{Service, Strike, same_as_native, same_when};
+use crate::support::group::Victim;
 use crate::support::wire::Wire;
 use crate::support::{DEADLINE, free_address};
 
@@ -182,6 +183,19 @@ fn a_reset_by_the_server_is_a_reset() {
 }
 
 #[test]
+fn a_reset_before_the_failover_was_one() {
+    same(|service| {
+        let mut wire = accepted_plain(service, 0)?;
+        service.ask("reset 0")?;
+        service.kill()?;
+        service.wait_solo()?;
+        let error = wire.read(&mut [0; 8]).err().map(|error| error.kind());
+        ensure!(error == Some(ErrorKind::ConnectionReset), "{error:?}");
+        Ok(())
+    });
+}
+
+#[test]
 fn clients_that_go_during_the_failover_are_gone() {
     same(|service| {
         let ends = accepted_plain(service, 0)?;
@@ -254,6 +268,27 @@ fn a_large_answer_nobody_reads_does_not_hinder_others() {
     });
 }
 
+/// Everything between the server and a client that reads nothing is full: proxy, sockets, and what died with the primary. Its
+/// connection goes on all the same, and does not hold up the others.
+#[test]
+fn a_client_that_reads_nothing_keeps_its_connection() {
+    let outcome = Service::run(SERVER, 2, true, (Strike::AsScripted, Victim::Server), |service| {
+        let mut slow = accepted(service, 1)?;
+        let mut other = accepted(service, 2)?;
+        service.ask("flood 1")?;
+        let length: usize = service.last().parse().context("a length")?;
+        println!("{length} bytes found room");
+        ensure!(length > 5_000_000, "only {length} bytes found room");
+        service.kill()?;
+        service.ask("send 2 quick")?;
+        other.expect(b"quick")?;
+        slow.expect(&pattern(length))?;
+        service.ask("send 1 end")?;
+        slow.expect(b"end")
+    });
+    super::verdict(outcome.map(drop));
+}
+
 #[test]
 fn a_large_request_half_read_is_read_whole() {
     for slot in [0, 1] {
@@ -300,17 +335,21 @@ fn a_listener_that_was_closed_stays_closed() {
 /// A datagram socket is bound anew. Datagrams under way are lost, as the network may lose them.
 #[test]
 fn a_udp_socket_is_at_its_address() {
-    same(|service| {
-        let address = free_address()?;
-        let client = UdpSocket::bind("127.0.0.1:0")?;
-        client.connect(address)?;
-        client.set_read_timeout(Some(DEADLINE))?;
-        service.ask_aside(&format!("udp {}", address.port()), "bound")?;
-        udp_round(service, &client, "before")?;
-        service.kill()?;
-        service.wait_solo()?;
-        udp_round(service, &client, "after")
-    });
+    for victim in [Victim::Server, Victim::Primary] {
+        same_when(SERVER, 2, victim, udp);
+    }
+}
+
+fn udp(service: &mut Service) -> Result<()> {
+    let address = free_address()?;
+    let client = UdpSocket::bind("127.0.0.1:0")?;
+    client.connect(address)?;
+    client.set_read_timeout(Some(DEADLINE))?;
+    service.ask_aside(&format!("udp {}", address.port()), "bound")?;
+    udp_round(service, &client, "before")?;
+    service.kill()?;
+    service.wait_solo()?;
+    udp_round(service, &client, "after")
 }
 
 fn udp_round(service: &mut Service, client: &UdpSocket, text: &str) -> Result<()> {

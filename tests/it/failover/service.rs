@@ -133,6 +133,11 @@ impl Service {
         Ok(())
     }
 
+    /// The last line.
+    pub(crate) fn last(&self) -> &str {
+        self.seen.last().map_or("", String::as_str)
+    }
+
     /// After a failover the last line must be `replicated`, natively it is `native`.
     pub(crate) fn differs(&mut self, native: &str, replicated: &str) -> Result<()> {
         self.expect(if self.is_replicated() { replicated } else { native })?;
