@@ -6,10 +6,10 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::group::{Group, Victim};
+use crate::support::group::{Group, STATUS_INTERVAL, Victim};
 use crate::support::status::Status;
 use crate::support::wire::Wire;
-use crate::support::{DEADLINE, free_address, python, server_scripts};
+use crate::support::{DEADLINE, free_address, poll, python, server_scripts};
 
 fn named(status: &Status) -> Vec<String> {
     status.replicas.iter().flat_map(|replica| replica.unprotected.clone()).collect()
@@ -29,7 +29,10 @@ fn udp_and_unix_sockets_are_made_anew_and_named() -> Result<()> {
     let mut group = Group::start(&server, tcp, dir.path())?;
     let before = group.wait_paired()?;
     let expected = [format!("udp {udp}"), format!("unix {}", unix.display())];
-    ensure!(named(&before) == expected, "expected {expected:?}, found {:?}", named(&before));
+    // Clients can connect before the server has opened the others.
+    poll(&format!("{expected:?} to be named"), STATUS_INTERVAL, || {
+        Ok(group.status()?.is_some_and(|status| named(&status) == expected).then_some(()))
+    })?;
 
     let mut client = Wire::connect(tcp, "client")?;
     let mut echo = |stage: &str| -> Result<()> {

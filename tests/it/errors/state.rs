@@ -104,8 +104,9 @@ fn is_used_again_after_kills() {
 fn killed_and_started_again(case: &Case) -> Result<()> {
     let (mut program, _) = service(case, "first")?;
     let family = program.family();
-    for process in &family {
-        process.signal(Signal::SIGKILL)?;
+    // All at once: none is to see another one die, and to end in order.
+    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+        family.iter().try_for_each(|process| process.signal(signal))?;
     }
     ensure!(program.wait()? == Exit::Signal(libc::SIGKILL), "it is killed");
     // Not only on their way out: with what they hold closed.
