@@ -132,7 +132,9 @@ fn proxy_of_another_version() {
         stream.write_all(&greeting)?;
         silence(stream)
     });
-    verdict(with_proxy(other.unwrap(), 122, &["speaks version 8, expected 1: run the same ftrun on all machines"]));
+    let (found, expected) = (orders::CONTROL_VERSION + 7, orders::CONTROL_VERSION);
+    let says = format!("speaks version {found}, expected {expected}: run the same ftrun on all machines");
+    verdict(with_proxy(other.unwrap(), 122, &[&says]));
 }
 
 #[test]
@@ -149,7 +151,9 @@ fn backup_of_another_version() {
         stream.write_all(&greeting)?;
         silence(stream)
     });
-    verdict(with_backup(other.unwrap(), 122, &["speaks version 8, expected 1: run the same ftrun on both machines"]));
+    let (found, expected) = (channel::PAIR_VERSION + 7, channel::PAIR_VERSION);
+    let says = format!("speaks version {found}, expected {expected}: run the same ftrun on both machines");
+    verdict(with_backup(other.unwrap(), 122, &[&says]));
 }
 
 #[test]
