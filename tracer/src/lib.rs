@@ -8,6 +8,7 @@ pub mod control;
 pub mod cpu;
 pub mod inject;
 pub mod instructions;
+pub mod interceptor;
 pub mod launch;
 pub mod monitor;
 pub mod pipeline;

@@ -4,6 +4,7 @@ pub mod cpu;
 pub mod pidfd;
 pub mod process;
 pub mod ptrace;
+pub mod shared;
 pub mod socket;
 pub mod spawn;
 

@@ -1,0 +1,212 @@
+//! The memory that ftrun shares with the interceptor in the server's process: control block and rings.
+//!
+//! Each ring has one producer and one consumer. Positions are bytes ever put in and ever taken out. Who finds nothing to do
+//! announces that it sleeps, looks once more, and sleeps on a futex; the other side wakes it.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::layout as at;
+use crate::sys::shared::{MemoryFile, Window, wait, wake};
+
+/// What the interceptor does with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Mode {
+    /// Leaves it to the tracer.
+    Outside = at::MODE_OUTSIDE,
+    /// Makes it and records it.
+    Record = at::MODE_RECORD,
+    /// Answers it from the ring.
+    Replay = at::MODE_REPLAY,
+}
+
+/// The shared memory of one server.
+#[derive(Debug)]
+pub struct Shared {
+    file: MemoryFile,
+    control: Window,
+    ring: Window,
+    output: Window,
+}
+
+fn len(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+impl Shared {
+    /// New, in mode [`Mode::Outside`].
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn new() -> Result<Self, Errno> {
+        let file = MemoryFile::new(c"ftrun-shared", at::CONTROL_LEN + at::RING_LEN + at::OUTPUT_LEN)?;
+        let control = file.map(0, len(at::CONTROL_LEN), 1)?;
+        let ring = file.map(at::CONTROL_LEN, len(at::RING_LEN), 2)?;
+        let output = file.map(at::CONTROL_LEN + at::RING_LEN, len(at::OUTPUT_LEN), 2)?;
+        Ok(Self { file, control, ring, output })
+    }
+
+    /// The file: what the server's process maps, see [`super::layout`].
+    #[must_use]
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// What the interceptor does from its next call on. One that waits for a record looks again.
+    pub fn set_mode(&self, mode: Mode) {
+        self.control.u32(at::MODE).store(mode as u32, Ordering::SeqCst);
+        wake(self.control.u32(at::FILLED));
+    }
+
+    /// The next call is to be made outside, because a signal waits for it; or need not be any more.
+    pub fn set_pending(&self, pending: bool) {
+        self.control.u32(at::PENDING).store(pending.into(), Ordering::SeqCst);
+    }
+
+    /// What getpid answers.
+    pub fn set_pid(&self, pid: i32) {
+        self.control.i64(at::PID).store(pid.into(), Ordering::SeqCst);
+    }
+
+    /// Nanoseconds to add to a clock of clock_gettime.
+    pub fn set_clock_offset(&self, clock: u64, offset: i64) {
+        if clock < at::CLOCKS {
+            self.control.i64(at::CLOCK_OFFSETS + 8 * clock).store(offset, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether a call may be made in process.
+    pub fn allow(&self, number: u16, allowed: bool) {
+        if u64::from(number) < at::ALLOWED_LEN {
+            self.control.u8(at::ALLOWED + u64::from(number)).store(allowed.into(), Ordering::SeqCst);
+        }
+    }
+
+    /// What may be done with a descriptor in process (`MAY_*` of [`super::layout`]).
+    pub fn set_descriptor(&self, fd: i32, may: u8) {
+        if let Ok(fd) = u64::try_from(fd)
+            && fd < at::DESCRIPTORS_LEN
+        {
+            self.control.u8(at::DESCRIPTORS + fd).store(may, Ordering::SeqCst);
+        }
+    }
+
+    /// Calls made or answered in process.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.control.u64(at::CALLS).load(Ordering::Relaxed)
+    }
+
+    /// How often the interceptor waited for room in a ring.
+    #[must_use]
+    pub fn waits(&self) -> u64 {
+        self.control.u64(at::WAITS).load(Ordering::Relaxed)
+    }
+
+    /// Forgets what is in the rings. Only while the process stands still, outside of the interceptor.
+    pub fn reset(&self) {
+        for word in [at::HEAD, at::TAIL, at::TAKEN, at::OUTPUT_HEAD, at::OUTPUT_TAIL] {
+            self.control.u64(word).store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// Bytes in the ring.
+    #[must_use]
+    pub fn filled(&self) -> u64 {
+        let head = self.control.u64(at::HEAD).load(Ordering::SeqCst);
+        // What a server gone wild writes there must not be believed.
+        head.wrapping_sub(self.control.u64(at::TAIL).load(Ordering::SeqCst)).min(at::RING_LEN)
+    }
+
+    /// The consumer's end when recording: appends all records that are in the ring to `out`, and makes room.
+    pub fn take(&self, out: &mut Vec<u8>) {
+        let filled = self.filled();
+        if filled == 0 {
+            return;
+        }
+        let tail = self.control.u64(at::TAIL).load(Ordering::SeqCst);
+        self.ring.read_into(len(tail % at::RING_LEN), len(filled), out);
+        self.control.u64(at::TAIL).store(tail.wrapping_add(filled), Ordering::SeqCst);
+        if self.control.u32(at::DRAINED_SLEEPS).load(Ordering::SeqCst) != 0 {
+            wake(self.control.u32(at::DRAINED));
+        }
+    }
+
+    /// Sleeps until a record that is urgent is in the ring, somebody calls [`Shared::ring_bell`], or `patience` ends.
+    pub fn sleep_until_filled(&self, patience: Duration, look: impl FnOnce() -> bool) {
+        let (bell, sleeps) = (self.control.u32(at::FILLED), self.control.u32(at::FILLED_SLEEPS));
+        let value = bell.load(Ordering::SeqCst);
+        sleeps.store(1, Ordering::SeqCst);
+        if !look() {
+            wait(bell, value, patience);
+        }
+        sleeps.store(0, Ordering::SeqCst);
+    }
+
+    /// Wakes whoever sleeps in [`Shared::sleep_until_filled`], or the interceptor that waits for a record.
+    pub fn ring_bell(&self) {
+        wake(self.control.u32(at::FILLED));
+    }
+
+    /// Room in the ring for its producer, in bytes.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        at::RING_LEN - self.filled()
+    }
+
+    /// The producer's end when replaying: puts one record, or a mark, into the ring. `false` when there is no room.
+    #[must_use]
+    pub fn put(&self, bytes: &[u8]) -> bool {
+        if self.room() < bytes.len() as u64 {
+            return false;
+        }
+        let head = self.control.u64(at::HEAD).load(Ordering::SeqCst);
+        self.ring.write(len(head % at::RING_LEN), bytes);
+        self.control.u64(at::HEAD).store(head.wrapping_add(bytes.len() as u64), Ordering::SeqCst);
+        if self.control.u32(at::FILLED_SLEEPS).load(Ordering::SeqCst) != 0 {
+            self.ring_bell();
+        }
+        true
+    }
+
+    /// A mark: stands in the ring for a record that is to be taken outside.
+    #[must_use]
+    pub fn mark() -> [u8; at::MARK_LEN as usize] {
+        let mut mark = [0; at::MARK_LEN as usize];
+        mark[..4].copy_from_slice(&at::MARK_LEN.to_le_bytes());
+        mark[4] = at::MARK_KIND;
+        mark
+    }
+
+    /// Records and marks ever taken from the ring in replay.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.control.u64(at::TAKEN).load(Ordering::SeqCst)
+    }
+
+    /// Takes one record or mark of `bytes` bytes from the ring in the interceptor's place, while the process stands still.
+    pub fn skip(&self, bytes: u64) {
+        self.control.u64(at::TAIL).fetch_add(bytes, Ordering::SeqCst);
+        self.control.u64(at::TAKEN).fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Appends all replayed output that the interceptor has put out to `out`. Each piece is a u64 length and the bytes, padded with
+    /// zeros to 8; one for each record taken in process whose call sends, with a positive result, in the order of the records.
+    /// It is there before the record counts as taken.
+    pub fn take_output(&self, out: &mut Vec<u8>) {
+        let tail = self.control.u64(at::OUTPUT_TAIL).load(Ordering::SeqCst);
+        let filled = self.control.u64(at::OUTPUT_HEAD).load(Ordering::SeqCst).wrapping_sub(tail).min(at::OUTPUT_LEN);
+        if filled == 0 {
+            return;
+        }
+        self.output.read_into(len(tail % at::OUTPUT_LEN), len(filled), out);
+        self.control.u64(at::OUTPUT_TAIL).store(tail.wrapping_add(filled), Ordering::SeqCst);
+        if self.control.u32(at::DRAINED_SLEEPS).load(Ordering::SeqCst) != 0 {
+            wake(self.control.u32(at::DRAINED));
+        }
+    }
+}
