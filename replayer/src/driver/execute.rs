@@ -2,7 +2,7 @@
 
 use common::abi;
 use common::ids::Lsn;
-use common::kernel::Object;
+use common::kernel::{Kernel, Object};
 use common::record::{Record, SegmentRole};
 use common::syscall::nr;
 use tracer::signals;
@@ -19,10 +19,11 @@ impl Driver {
         record: &Record,
         stopped: Stopped,
         regs: &Registers,
+        kernel: &Kernel,
     ) -> Result<Stopped, ReplayError> {
         let mut changed = *regs;
         let result = abi::word(record.result);
-        let mapped = match self.kernel.object(abi::int(record.arg(4))) {
+        let mapped = match kernel.object(abi::int(record.arg(4))) {
             Some(Object::File(file)) if record.number == nr::MMAP && !file.unlinked => Some(file.path.clone()),
             _ => None,
         };
