@@ -22,7 +22,7 @@ use tracer::signals;
 use tracer::sys::ptrace::Resume;
 use tracer::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
 
-use crate::divergence::{Divergence, describe};
+use crate::divergence::{Divergence, call_name, describe};
 
 const KEPT_RECORDS: usize = 10;
 
@@ -295,11 +295,9 @@ impl Driver {
         };
         let regs = stopped.registers()?;
         let mut call = call_of(&regs);
-        let found = Record { number: call.record_number(), ..Record::new(Kind::Call, 0, 0) };
-        if call.number != u64::from(record.number) || call.args[..record.args.len()] != record.args[..] {
-            let mut found = found;
-            found.args = call.args[..record.args.len()].to_vec();
-            return Err(self.diverged(lsn, record, describe(record), describe(&found), Some(regs)));
+        let other = (0..6).any(|index| record.logged_arg(index).is_some_and(|logged| logged != call.args[index]));
+        if call.number != u64::from(record.number) || other {
+            return Err(self.diverged(lsn, record, describe(record), format!("the call {}", shown(&call)), Some(regs)));
         }
         let shape = match syscall::resolve(call.number, &call.args) {
             // A refused call has no check: nothing was executed, nothing is compared but the call itself.
@@ -324,15 +322,17 @@ impl Driver {
             call.args = args.args;
         }
         let gathered = syscall::at_entry(shape, &call.args, &stopped);
-        let logged: Vec<&Segment> = record.segments.iter().filter(|s| s.role == SegmentRole::In).collect();
-        if !gathered.inputs.iter().eq(logged.iter().copied()) {
+        let logged = || record.segments.iter().filter(|s| s.role == SegmentRole::In);
+        let comparable = |s| (Segment::place(s, &call.args), s.arg, s.bytes.as_slice());
+        if !gathered.inputs.iter().map(comparable).eq(logged().map(comparable)) {
             let show = |segments: &mut dyn Iterator<Item = &Segment>| {
-                segments
-                    .map(|s| format!("argument {} at {:#x}: {:?}", s.arg, s.address, String::from_utf8_lossy(&s.bytes)))
-                    .collect::<Vec<_>>()
-                    .join("; ")
+                let one = |s: &Segment| {
+                    let place = s.place(&call.args).map_or_else(|| "nowhere".to_owned(), |at| format!("at {at:#x}"));
+                    format!("argument {} {place}: {:?}", s.arg, String::from_utf8_lossy(&s.bytes))
+                };
+                segments.map(one).collect::<Vec<_>>().join("; ")
             };
-            let (expected, found) = (show(&mut logged.into_iter()), show(&mut gathered.inputs.iter()));
+            let (expected, found) = (show(&mut logged()), show(&mut gathered.inputs.iter()));
             return Err(self.diverged(lsn, record, expected, found, Some(regs)));
         }
         let stopped = match shape.class {
@@ -353,18 +353,23 @@ impl Driver {
         }
         let interrupted = signals::is_restart(record.result) || record.result == -i64::from(libc::EINTR);
         for segment in record.segments.iter().filter(|s| s.role == SegmentRole::Out) {
-            let known = self.overwritten.iter().any(|(address, _)| *address == segment.address);
+            let Some(place) = segment.place(&call.args) else {
+                let found = format!("no place for it: the call {}", shown(&call));
+                let expected = format!("memory at argument {}", segment.arg);
+                return Err(self.diverged(lsn, record, expected, found, Some(regs)));
+            };
+            let known = self.overwritten.iter().any(|(address, _)| *address == place);
             if interrupted
                 && !known
-                && let Ok(before) = stopped.bytes(segment.address, segment.bytes.len())
+                && let Ok(before) = stopped.bytes(place, segment.bytes.len())
             {
-                self.overwritten.push((segment.address, before));
+                self.overwritten.push((place, before));
             }
             // What a failed call left is often what was there: memory that cannot be written is not touched.
-            let there = record.result < 0
-                && stopped.bytes(segment.address, segment.bytes.len()).is_ok_and(|b| b == segment.bytes);
+            let there =
+                record.result < 0 && stopped.bytes(place, segment.bytes.len()).is_ok_and(|b| b == segment.bytes);
             if !there {
-                stopped.write(segment.address, &segment.bytes)?;
+                stopped.write(place, &segment.bytes)?;
             }
         }
         let (bulk, check) = match syscall::at_exit(&gathered, shape, &call.args, record.result, &stopped) {
@@ -372,8 +377,11 @@ impl Driver {
             Err(fault) => return Err(self.diverged(lsn, record, "readable output", fault.to_string(), Some(regs))),
         };
         if check != record.check {
-            let expected = format!("digest {:#018x} of what the call reads", record.check);
-            return Err(self.diverged(lsn, record, expected, format!("{check:#018x}"), Some(regs)));
+            let what =
+                if shape.recomputed == 0 { "what the call reads" } else { "its other arguments and what it reads" };
+            let expected = format!("digest {:#018x} of {what}", record.check);
+            let found = format!("{check:#018x} in the call {}", shown(&call));
+            return Err(self.diverged(lsn, record, expected, found, Some(regs)));
         }
         self.output(&call, &bulk, record, outputs);
         if signals::is_restart(record.result) {
@@ -467,15 +475,20 @@ impl Driver {
         };
         let found = match regs {
             Some(regs) if name == "a system call" => {
-                let call = call_of(&regs);
-                let mut record = Record::new(Kind::Call, call.record_number(), 0);
-                record.args = call.args.to_vec();
-                format!("the call {}", describe(&record))
+                format!("the call {}", shown(&call_of(&regs)))
             }
             _ => name,
         };
         self.diverged(lsn, record, describe(record), found, regs)
     }
+}
+
+/// A call that has not been made yet, with all its arguments.
+fn shown(call: &Call) -> String {
+    let args = syscall::resolve(call.number, &call.args).map_or(6, |shape| usize::from(shape.nargs));
+    let args: Vec<String> = call.args[..args].iter().map(|arg| format!("{arg:#x}")).collect();
+    let record = Record::new(Kind::Call, call.record_number(), 0).with_args(&call.args);
+    format!("{}({})", call_name(&record), args.join(", "))
 }
 
 fn put_down(stopped: Stopped) {

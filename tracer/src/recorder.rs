@@ -277,9 +277,7 @@ impl<'a> Recorder<'a> {
         if let Some(epoch) = self.epoch.map(|epoch| epoch.load(Ordering::SeqCst))
             && epoch > self.kernel.epoch().0
         {
-            let mut record = Record::new(Kind::Epoch, 0, 0);
-            record.args = vec![epoch];
-            self.append(&record, "a new epoch")?;
+            self.append(&Record::new(Kind::Epoch, 0, 0).with_args(&[epoch]), "a new epoch")?;
         }
         let vsyscall = vsyscall::is_there(&regs);
         // There is no instruction to call again with: the next real call is soon enough.
@@ -402,9 +400,7 @@ impl<'a> Recorder<'a> {
         if number == nr::EXECVE {
             self.advise_on_exec(&stopped, call);
         }
-        let mut record = Record::new(Kind::Call, number, result);
-        record.args = call.args.to_vec();
-        self.append(&record, "a refused call")?;
+        self.append(&Record::new(Kind::Call, number, result).with_args(&call.args), "a refused call")?;
         self.look_for_signals(&stopped, regs, call.number, None)?;
         Ok(Next::Go(stopped, 0))
     }
@@ -446,8 +442,8 @@ impl<'a> Recorder<'a> {
     fn record(&mut self, stopped: &Stopped, flow: InCall, result: i64) -> Result<(), RecordingError> {
         let InCall { shape, call, gathered, extra } = flow;
         let memory = |fault| RecordingError::Memory { call: shape.name, fault };
-        let mut record = Record::new(Kind::Call, call.record_number(), result);
-        record.args = call.args[..usize::from(shape.nargs)].to_vec();
+        let record = Record::new(Kind::Call, call.record_number(), result);
+        let mut record = record.with_logged(&call.args, shape.logged());
         let (bulk, check) = syscall::at_exit(&gathered, shape, &call.args, result, stopped).map_err(memory)?;
         record.check = check;
         record.segments = syscall::outputs(&gathered, shape, &call.args, result, stopped).map_err(memory)?;
