@@ -142,7 +142,7 @@ fn prepare(
     };
     let (manifest, contents) = receive_snapshot(stream, state)?;
     let pinned = super::Pinned::on(cpu);
-    let (stopped, kernel) = restore::restore(&manifest, &contents, cpu)?;
+    let (stopped, kernel) = restore::restore(&manifest, &contents, cpu, &tracer::interceptor::shared::Shared::new()?)?;
     drop(pinned);
     ending::with_us(stopped.pid(), Bond::Traced, None)?;
     let files = FileAreas::in_snapshot(&manifest.memory);

@@ -16,6 +16,7 @@ use common::syscall::{self, Class, Memory, Shape, nr};
 use thiserror::Error;
 use tracer::inject::InjectError;
 use tracer::instructions::{self, Sites};
+use tracer::interceptor::patches::Patches;
 use tracer::launch::LaunchError;
 use tracer::recorder::FileAreas;
 use tracer::signals;
@@ -93,6 +94,7 @@ pub struct Driver {
     at: At,
     kernel: Kernel,
     sites: Sites,
+    patches: Patches,
     file_areas: FileAreas,
     /// The call whose restart code is in rax, and the code.
     returned: Option<(u64, i64)>,
@@ -114,6 +116,7 @@ impl Driver {
             at: At::Ready(stopped, 0),
             kernel,
             sites: Sites::default(),
+            patches: Patches::default(),
             file_areas,
             returned: None,
             last_call: None,
@@ -430,12 +433,20 @@ impl Driver {
     }
 
     fn patch(&mut self, record: &Record) -> Result<(), ReplayError> {
+        self.patches.learn(record);
         if let At::Ready(stopped, _) = &self.at {
             for segment in &record.segments {
                 stopped.write(segment.address, &segment.bytes)?;
             }
+            let mut regs = stopped.registers()?;
+            if let Some(moved) = self.patches.moved(regs.rip).filter(|_| record.arg(0) != 0) {
+                regs.rip = moved;
+                stopped.set_registers(&regs)?;
+            }
         }
-        self.sites.add(record.segments.iter().map(|s| s.address));
+        if record.arg(0) == 0 {
+            self.sites.add(record.segments.iter().map(|s| s.address));
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use common::kernel::Kernel;
 use common::snapshot::{Area, Chunk, ContentHash, ContentSource, Manifest, StoreError};
 use common::syscall::{Memory, nr};
 use thiserror::Error;
+use tracer::interceptor::{self, shared::Shared};
 use tracer::inject::{self, InjectError, Session};
 use tracer::launch::{self, LaunchError};
 use tracer::sys::ptrace;
@@ -68,6 +69,7 @@ pub fn restore(
     manifest: &Manifest,
     contents: &dyn ContentSource,
     cpu: Option<usize>,
+    shared: &Shared,
 ) -> Result<(Stopped, Kernel), RestoreError> {
     let lacking = manifest.cpu.missing_from(&tracer::cpu::features());
     if !lacking.is_empty() {
@@ -76,13 +78,12 @@ pub fn restore(
     let kernel: Kernel = codec::decode(&manifest.kernel)?;
     let regs =
         ptrace::registers_from_bytes(&manifest.registers).ok_or(RestoreError::Registers(manifest.registers.len()))?;
-    let stopped = launch::blank(cpu)?;
+    let stopped = launch::blank(cpu, shared)?;
     let provisional = launch::provisional(&stopped)?;
     let pid = stopped.pid();
     let mut session = Session::begin(stopped, regs);
     for mapping in launch::maps(pid)? {
-        let own = mapping.start < inject::PAGE_END && mapping.end > inject::PAGE;
-        if !own && mapping.name != "[vsyscall]" {
+        if !interceptor::is_own(mapping.start, mapping.end) && mapping.name != "[vsyscall]" {
             let args = [mapping.start, mapping.end - mapping.start, 0, 0, 0, 0];
             session = session.call(nr::MUNMAP.into(), args)?.0;
         }

@@ -169,7 +169,9 @@ static int is_simple(const struct call *call, const u64 *args) {
     }
     for (u32 i = 0; i < call->pointers; i++) {
         const struct pointer *pointer = &pointers[call->first + i];
-        if (pointer->length == LENGTH_OTHER && args[pointer->arg]) return 0;
+        /* A time left may be written where the time was read. */
+        int outside = pointer->length == LENGTH_OTHER || pointer->direction == DIRECTION_OUT_ALWAYS;
+        if (outside && args[pointer->arg]) return 0;
         if (pointer->length == LENGTH_IOVEC && args[pointer->other] > MAX_IOVEC) return 0;
         if (known_length(pointer, args) > LAYOUT_MAX_RECORD) return 0;
     }
@@ -249,7 +251,7 @@ static u8 *put_segment(u8 *at, u16 role, u16 arg, u64 address, const u8 *bytes, 
     return at + padded(length);
 }
 
-/* What the call reads and the log keeps; and what it writes even when it fails must be there. */
+/* What the call reads and the log keeps. */
 static u8 *put_inputs(u8 *at, const struct call *call, const u64 *args) {
     for (u32 i = 0; i < call->pointers; i++) {
         const struct pointer *pointer = &pointers[call->first + i];
@@ -257,10 +259,6 @@ static u8 *put_inputs(u8 *at, const struct call *call, const u64 *args) {
         if (!bytes) continue;
         u64 length = pointer->length == LENGTH_CSTRING ? string_length(bytes) : known_length(pointer, args);
         if (pointer->direction == DIRECTION_IN) at = put_segment(at, ROLE_IN, pointer->arg, 0, bytes, length);
-        if (pointer->direction == DIRECTION_OUT_ALWAYS && length) {
-            (void)((const volatile u8 *)bytes)[0];
-            (void)((const volatile u8 *)bytes)[length - 1];
-        }
     }
     return at;
 }
@@ -270,8 +268,8 @@ static u8 *put_outputs(u8 *at, const struct call *call, const u64 *args, i64 res
     for (u32 i = 0; i < call->pointers; i++) {
         const struct pointer *pointer = &pointers[call->first + i];
         const u8 *bytes = (const u8 *)(uintptr_t)args[pointer->arg];
-        int always = pointer->direction == DIRECTION_OUT_ALWAYS || pointer->direction == DIRECTION_INOUT;
-        if (!bytes || !(always || (pointer->direction == DIRECTION_OUT && result >= 0))) continue;
+        int writes = pointer->direction == DIRECTION_INOUT || (pointer->direction == DIRECTION_OUT && result >= 0);
+        if (!bytes || !writes) continue;
         if (pointer->length == LENGTH_IOVEC) {
             const struct iovec *vector = (const struct iovec *)bytes;
             for (u64 j = 0; j < args[pointer->other] && positive; j++) {
@@ -318,6 +316,7 @@ static int record(struct frame *frame, const struct call *call) {
         if (WORD(u32, LAYOUT_PENDING)) return 0;
         result = WORD(i64, LAYOUT_PID);
     } else {
+        WORD(u64, LAYOUT_DIGEST) = digest.state;
         WORD(u32, LAYOUT_MADE) = 0;
         barrier();
         result = make(frame);

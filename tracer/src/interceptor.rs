@@ -7,7 +7,34 @@ pub mod layout;
 pub mod patches;
 pub mod shared;
 
+use std::str::FromStr;
+
 use layout as at;
+
+/// Which layer takes the calls, in recording or in replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layer {
+    /// The tracer takes all of them.
+    #[default]
+    Complete,
+    /// The interceptor takes those that it can.
+    Fast,
+    /// For tests: some of those that the interceptor can take, chosen at random, the others go to the tracer.
+    Mixed,
+}
+
+impl FromStr for Layer {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "complete" => Ok(Self::Complete),
+            "fast" => Ok(Self::Fast),
+            "mixed" => Ok(Self::Mixed),
+            _ => Err(format!("there is no layer `{name}`: expected complete, fast or mixed")),
+        }
+    }
+}
 
 /// The areas of the server's memory that are ftrun's own, from its page on: first address and one past the last.
 pub const OWN: [(u64, u64); 5] = [

@@ -67,6 +67,8 @@ pub const MADE: u64 = 0x1d4;
 pub const FINISH: u64 = 0x1d8;
 /// i64: its result.
 pub const RESULT: u64 = 0x1e0;
+/// u64: state of the digest of what the call under way has read.
+pub const DIGEST: u64 = 0x1e8;
 /// Offset in nanoseconds for clock_gettime(2), i64 for each of the clocks 0 to 11.
 pub const CLOCK_OFFSETS: u64 = 0x200;
 /// Clocks that may be read in process.
