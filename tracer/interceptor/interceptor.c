@@ -206,6 +206,7 @@ static void digest_bulk(struct digest *digest, const struct call *call, const u6
     for (u64 i = 0; i < args[pointer->other] && total; i++) {
         u64 length = vector[i].length < total ? vector[i].length : total;
         total -= length;
+        if (!length) continue;
         digest_bytes(digest, (const u8 *)(uintptr_t)vector[i].address, length);
         if (output) {
             copy(output, (const u8 *)(uintptr_t)vector[i].address, length);
