@@ -61,7 +61,7 @@ impl Survivor<'_> {
         let mut sink = NoLog;
         let mut aside =
             self.proxy.map(|control| Aside { control, advertise: self.advertise, unprotected: self.unprotected });
-        let outside = aside.as_mut().map(|aside| aside as &mut dyn Outside);
+        let outside = aside.as_mut().map(|aside| aside as &mut (dyn Outside + Send));
         let mut recorder = Recorder::new(living.kernel, &mut sink, outside, living.sites);
         recorder.follow_epoch(acting);
         recorder.adopt(living.file_areas, offset);

@@ -56,6 +56,12 @@ impl Digest {
         Self(SEED)
     }
 
+    /// One that goes on from what [`Digest::finish`] gave.
+    #[must_use]
+    pub const fn resumed(state: u64) -> Self {
+        Self(state)
+    }
+
     /// Takes one word in.
     pub const fn word(&mut self, value: u64) {
         self.block(value, 0);

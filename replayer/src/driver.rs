@@ -20,6 +20,7 @@ use common::syscall::{self, Class, Memory, Shape, nr};
 use thiserror::Error;
 use tracer::inject::{self, InjectError};
 use tracer::instructions::{self, Sites};
+use tracer::interceptor::patches::Patches;
 use tracer::interceptor::shared::{Mode, Shared};
 use tracer::interceptor::{Layer, layout};
 use tracer::launch::LaunchError;
@@ -129,6 +130,7 @@ pub struct Driver {
     _follower: Option<Follower>,
     shared: Arc<Shared>,
     sites: Sites,
+    patches: Patches,
     file_areas: FileAreas,
     /// The call whose restart code is in rax, and the code.
     returned: Option<(u64, i64)>,
@@ -168,6 +170,7 @@ impl Driver {
             _follower: follower,
             shared,
             sites: Sites::default(),
+            patches: Patches::default(),
             file_areas,
             returned: None,
             last_call: None,
@@ -586,12 +589,20 @@ impl Driver {
     }
 
     fn patch(&mut self, record: &Record) -> Result<(), ReplayError> {
+        self.patches.learn(record);
         if let At::Ready(stopped, _) = &self.at {
             for segment in &record.segments {
                 stopped.write(segment.address, &segment.bytes)?;
             }
+            let mut regs = stopped.registers()?;
+            if let Some(moved) = self.patches.moved(regs.rip).filter(|_| record.arg(0) != 0) {
+                regs.rip = moved;
+                stopped.set_registers(&regs)?;
+            }
         }
-        self.sites.add(record.segments.iter().map(|s| s.address));
+        if record.arg(0) == 0 {
+            self.sites.add(record.segments.iter().map(|s| s.address));
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use common::syscall::{Memory, nr};
 use nix::errno::Errno;
 use thiserror::Error;
 use tracer::inject::{self, InjectError, Session};
-use tracer::interceptor::shared::Shared;
+use tracer::interceptor::{self, shared::Shared};
 use tracer::launch::{self, LaunchError};
 use tracer::recorder::FileAreas;
 use tracer::sys::ptrace;
@@ -101,13 +101,12 @@ pub fn restore(
     let regs =
         ptrace::registers_from_bytes(&manifest.registers).ok_or(RestoreError::Registers(manifest.registers.len()))?;
     let shared = Arc::new(Shared::new().map_err(RestoreError::Shared)?);
-    let stopped = launch::blank(cpu)?;
+    let stopped = launch::blank(cpu, &shared)?;
     let provisional = launch::provisional(&stopped)?;
     let pid = stopped.pid();
     let mut session = Session::begin(stopped, regs);
     for mapping in launch::maps(pid)? {
-        let own = mapping.start < inject::PAGE_END && mapping.end > inject::PAGE;
-        if !own && mapping.name != "[vsyscall]" {
+        if !interceptor::is_own(mapping.start, mapping.end) && mapping.name != "[vsyscall]" {
             let args = [mapping.start, mapping.end - mapping.start, 0, 0, 0, 0];
             session = session.call(nr::MUNMAP.into(), args)?.0;
         }

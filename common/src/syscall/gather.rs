@@ -87,6 +87,12 @@ impl std::fmt::Debug for Gathered {
 }
 
 impl Gathered {
+    /// The same with the digest that was made before the call, for one that has been made already.
+    #[must_use]
+    pub fn with_digest(self, digest: Digest) -> Self {
+        Self { digest, ..self }
+    }
+
     /// How many bytes the caller's buffer takes, for a call that puts the length it needs in the place of this one.
     #[must_use]
     pub fn capacity(&self) -> usize {

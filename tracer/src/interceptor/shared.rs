@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use common::digest::Digest;
 use nix::errno::Errno;
 
 use super::layout as at;
@@ -105,6 +106,26 @@ impl Shared {
     #[must_use]
     pub fn waits(&self) -> u64 {
         self.control.u64(at::WAITS).load(Ordering::Relaxed)
+    }
+
+    /// Whether the interceptor is in a call of its own; whether it is between a call of the server and its record.
+    #[must_use]
+    pub fn state(&self) -> (bool, bool) {
+        let set = |offset| self.control.u32(offset).load(Ordering::SeqCst) != 0;
+        (set(at::OWN), set(at::MADE))
+    }
+
+    /// The digest of what the call under way has read, before it was made.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::resumed(self.control.u64(at::DIGEST).load(Ordering::SeqCst))
+    }
+
+    /// The result of the call that comes outside, if it has been made already. Asked once.
+    #[must_use]
+    pub fn take_finished(&self) -> Option<i64> {
+        let finished = self.control.u32(at::FINISH).swap(0, Ordering::SeqCst) != 0;
+        finished.then(|| self.control.i64(at::RESULT).load(Ordering::SeqCst))
     }
 
     /// Forgets what is in the rings. Only while the process stands still, outside of the interceptor.
