@@ -161,10 +161,5 @@ fn calls_header() -> String {
         first += shape.pointers.len();
     }
     let index: Vec<String> = index.iter().map(ToString::to_string).collect();
-    text + &pointers
-        + "};\n"
-        + &list
-        + "};\nstatic const uint8_t call_index[] = {"
-        + &index.join(", ")
-        + "};\n"
+    text + &pointers + "};\n" + &list + "};\nstatic const uint8_t call_index[] = {" + &index.join(", ") + "};\n"
 }

@@ -50,8 +50,12 @@ pub fn run(args: Record) -> Result<Exit> {
         super::forward_signals(stopped.pid());
         let pid = stopped.pid();
         let mut producer = Producer(&pipeline);
-        let mut recorder = Recorder::new(started.kernel, &mut producer, None, sites)
-            .with_interceptor(&started.shared, args.layer.layer, Patches::default(), super::random());
+        let mut recorder = Recorder::new(started.kernel, &mut producer, None, sites).with_interceptor(
+            &started.shared,
+            args.layer.layer,
+            Patches::default(),
+            super::random(),
+        );
         let ending = recorder
             .learn_file_areas(pid)
             .map_err(anyhow::Error::from)

@@ -69,7 +69,8 @@ pub fn run(args: Replay) -> Result<Exit> {
     let cpu = super::processor(args.cpu, 0);
     let _pinned = super::Pinned::on(cpu);
     let mut reader = Reader::open(&args.directory)?;
-    let (stopped, kernel) = restore::restore(reader.manifest(), reader.content(), cpu, &tracer::interceptor::shared::Shared::new()?)?;
+    let (stopped, kernel) =
+        restore::restore(reader.manifest(), reader.content(), cpu, &tracer::interceptor::shared::Shared::new()?)?;
     ending::with_us(stopped.pid(), Bond::Traced, None)?;
     let mut outputs = Standard::default();
     let files = FileAreas::in_snapshot(&reader.manifest().memory);

@@ -12,8 +12,8 @@ use common::syscall::{Fault, Memory, nr};
 use thiserror::Error;
 
 use crate::clock;
-use crate::interceptor;
 use crate::inject::{self, InjectError, Session};
+use crate::interceptor;
 use crate::launch::{self, LaunchError};
 use crate::sys::ptrace;
 use crate::tracee::{Stopped, TraceeError};

@@ -45,7 +45,8 @@ pub const OWN: [(u64, u64); 5] = [
     (at::OUTPUT, at::OUTPUT + 2 * at::OUTPUT_LEN),
 ];
 
-const _: () = assert!(crate::inject::PAGE_END <= at::CODE && at::CODE + at::CODE_LEN <= at::LOW, "the areas stand apart");
+const _: () =
+    assert!(crate::inject::PAGE_END <= at::CODE && at::CODE + at::CODE_LEN <= at::LOW, "the areas stand apart");
 const _: () = assert!(at::LOW + at::TRAMPOLINES_LEN <= at::CONTROL && at::HIGH + at::TRAMPOLINES_LEN <= at::RING);
 const _: () = assert!(at::RING + 2 * at::RING_LEN <= at::OUTPUT && at::DESCRIPTORS + at::DESCRIPTORS_LEN <= at::STACK);
 

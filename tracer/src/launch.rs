@@ -16,9 +16,9 @@ use thiserror::Error;
 
 pub use self::program::find_program;
 use crate::inject::{self, InjectError, Session};
+use crate::interceptor;
 use crate::interceptor::layout as at;
 use crate::interceptor::shared::Shared;
-use crate::interceptor;
 use crate::sys::pidfd::Provisional;
 use crate::sys::ptrace::{self, Resume};
 use crate::sys::spawn::{self, Image, Program, Step};
@@ -92,12 +92,8 @@ fn filter() -> Result<seccompiler::BpfProgram, LaunchError> {
         libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
         libc::BPF_RET | libc::BPF_K,
     ];
-    let instruction = |code: u32, jt, jf, k| seccompiler::sock_filter {
-        code: u16::try_from(code).unwrap_or_default(),
-        jt,
-        jf,
-        k,
-    };
+    let instruction =
+        |code: u32, jt, jf, k| seccompiler::sock_filter { code: u16::try_from(code).unwrap_or_default(), jt, jf, k };
     let mut program = vec![
         instruction(load, 0, 0, 8),
         instruction(equal, 0, 3, low),

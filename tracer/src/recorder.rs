@@ -24,10 +24,10 @@ use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
 use thiserror::Error;
 
-pub use self::memory::{FileAreas, SharedCopy};
-pub use self::outside::Outside;
 use self::inside::Inside;
 use self::journal::Journal;
+pub use self::memory::{FileAreas, SharedCopy};
+pub use self::outside::Outside;
 use self::signal::Ran;
 use self::tap::Tap;
 use crate::inject::{self, Held, InjectError};
@@ -290,12 +290,7 @@ impl<'a> Recorder<'a> {
         })
     }
 
-    fn follow(
-        &mut self,
-        stopped: Stopped,
-        signal: i32,
-        tap: Option<&Tap<'a>>,
-    ) -> Result<Ending, RecordingError> {
+    fn follow(&mut self, stopped: Stopped, signal: i32, tap: Option<&Tap<'a>>) -> Result<Ending, RecordingError> {
         let pid = stopped.pid();
         let mut next = Next::Go(stopped, signal);
         loop {

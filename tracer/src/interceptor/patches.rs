@@ -212,10 +212,11 @@ fn long_targets(code: &[u8], base: u64) -> Vec<u64> {
         .windows(6)
         .zip(base..)
         .flat_map(|(bytes, at)| {
-            let relative = |from: usize| i32::from_le_bytes([bytes[from], bytes[from + 1], bytes[from + 2], bytes[from + 3]]);
+            let relative =
+                |from: usize| i32::from_le_bytes([bytes[from], bytes[from + 1], bytes[from + 2], bytes[from + 3]]);
             let jump = matches!(bytes[0], 0xe8 | 0xe9).then(|| (at + 5).wrapping_add_signed(relative(1).into()));
-            let conditional = (bytes[0] == 0x0f && bytes[1] & 0xf0 == 0x80)
-                .then(|| (at + 6).wrapping_add_signed(relative(2).into()));
+            let conditional =
+                (bytes[0] == 0x0f && bytes[1] & 0xf0 == 0x80).then(|| (at + 6).wrapping_add_signed(relative(2).into()));
             [jump, conditional].into_iter().flatten()
         })
         .filter(|target| (base..end).contains(target))

@@ -141,9 +141,9 @@ impl Recorder<'_> {
             inside.patches.leave(rip);
             return Ok(());
         }
-        let area = launch::maps(stopped.pid()).ok().and_then(|maps| {
-            maps.into_iter().find(|mapping| (mapping.start..mapping.end).contains(&(rip - 2)))
-        });
+        let area = launch::maps(stopped.pid())
+            .ok()
+            .and_then(|maps| maps.into_iter().find(|mapping| (mapping.start..mapping.end).contains(&(rip - 2))));
         let usable = area.filter(|area| {
             let fixed = area.prot & (libc::PROT_WRITE | libc::PROT_EXEC) == libc::PROT_EXEC && !area.shared;
             fixed && (area.name.starts_with('/') || self.file_areas.contains(rip - 2))

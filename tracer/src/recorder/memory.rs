@@ -11,8 +11,8 @@ use common::snapshot::Area;
 use common::syscall::{Memory, nr};
 
 use super::{InCall, Recorder, RecordingError};
-use crate::interceptor;
 use crate::instructions;
+use crate::interceptor;
 use crate::launch::{self, LaunchError};
 use crate::tracee::{Call, Stopped};
 
@@ -136,7 +136,8 @@ impl FileAreas {
     }
 
     pub(super) fn of(pid: i32) -> Result<Self, LaunchError> {
-        let files = launch::maps(pid)?.into_iter().filter(|m| m.name.starts_with('/') && !interceptor::is_own(m.start, m.end));
+        let files =
+            launch::maps(pid)?.into_iter().filter(|m| m.name.starts_with('/') && !interceptor::is_own(m.start, m.end));
         let area = |m: launch::Mapping| {
             (m.start, FileArea { end: m.end, file: None, offset: 0, shared: m.shared, copy: false, path: None })
         };
