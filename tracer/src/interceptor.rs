@@ -47,18 +47,17 @@ impl FromStr for Layer {
 }
 
 /// The areas of the server's memory that are ftrun's own, from its page on: first address and one past the last.
-pub const OWN: [(u64, u64); 5] = [
+pub const OWN: [(u64, u64); 4] = [
     (crate::inject::PAGE, at::CONTROL + at::CONTROL_LEN),
     (at::MIDDLE, at::MIDDLE + at::TRAMPOLINES_LEN),
     (at::HIGH, at::HIGH + at::TRAMPOLINES_LEN),
-    (at::RING, at::RING + 2 * at::RING_LEN),
-    (at::OUTPUT, at::OUTPUT + 2 * at::OUTPUT_LEN),
+    (at::RING, at::OUTPUT + 2 * at::OUTPUT_LEN),
 ];
 
 const _: () =
     assert!(crate::inject::PAGE_END <= at::CODE && at::CODE + at::CODE_LEN <= at::LOW, "the areas stand apart");
 const _: () = assert!(at::LOW + at::TRAMPOLINES_LEN <= at::CONTROL && at::HIGH + at::TRAMPOLINES_LEN <= at::RING);
-const _: () = assert!(at::RING + 2 * at::RING_LEN <= at::OUTPUT && at::DESCRIPTORS + at::DESCRIPTORS_LEN <= at::STACK);
+const _: () = assert!(at::RING + 2 * at::RING_LEN == at::OUTPUT && at::DESCRIPTORS + at::DESCRIPTORS_LEN <= at::STACK);
 
 /// Whether memory between `start` and `end` is ftrun's own, or some of it is.
 #[must_use]
