@@ -25,8 +25,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use replayer::driver::Manner;
-use tracer::interceptor::Layer;
+use tracer::interceptor::{Layer, Manner};
 use tracer::say;
 
 use crate::args::{Arguments, Command, Faults};
@@ -85,7 +84,7 @@ impl Drop for Pinned {
     }
 }
 
-/// Who takes a replica's calls; what is left to chance repeats with the same FTRUN_SEED.
+/// Who takes the server's calls; what is left to chance repeats with the same FTRUN_SEED.
 fn manner(layer: Layer) -> Manner {
     let seed = std::env::var("FTRUN_SEED").ok().and_then(|seed| seed.parse().ok());
     Manner { layer, seed: seed.unwrap_or_else(|| std::process::id().into()) }

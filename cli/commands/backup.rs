@@ -201,7 +201,7 @@ fn follow(
     let manner = super::manner(args.layer.layer);
     let source = Box::new(Arc::clone(&intake));
     let driver = Driver::new(restored, manner, source, intake.bell(), Box::new(Keep(Arc::clone(&shared))))?;
-    let work = Work { shared, intake, proxy, events, ordered, replica: claim.replica, advertise };
+    let work = Work { shared, intake, proxy, events, ordered, replica: claim.replica, advertise, manner };
     let _pinned = super::Pinned::on(cpu);
     work.run(driver)
 }

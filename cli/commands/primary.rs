@@ -237,9 +237,8 @@ fn pair_and_run(
     let mut producer = Producer(&shared.pipeline);
     let mut recorder = Recorder::new(kernel, &mut producer, Some(&mut aside), sites).with_interceptor(
         &memory,
-        args.layer.layer,
+        super::manner(args.layer.layer),
         Patches::default(),
-        super::random(),
     );
     recorder.follow_epoch(&shared.epoch);
     recorder.learn_file_areas(pid)?;

@@ -52,9 +52,8 @@ pub fn run(args: Record) -> Result<Exit> {
         let mut producer = Producer(&pipeline);
         let mut recorder = Recorder::new(started.kernel, &mut producer, None, sites).with_interceptor(
             &started.shared,
-            args.layer.layer,
+            super::manner(args.layer.layer),
             Patches::default(),
-            super::random(),
         );
         let ending = recorder
             .learn_file_areas(pid)

@@ -13,6 +13,7 @@ use replayer::driver::{Driver, Next, Outputs, Source};
 use replayer::feed::Item;
 use replayer::restore;
 use replayer::retained::Retained;
+use tracer::interceptor::Manner;
 use tracer::recorder::Ending;
 use tracer::say;
 
@@ -92,7 +93,7 @@ impl Source for Recording {
 }
 
 /// Test only: the replica goes on by itself from where it stands.
-fn live(driver: Driver) -> Result<Exit> {
+fn live(driver: Driver, manner: Manner) -> Result<Exit> {
     let Some(point) = driver.into_point()? else {
         bail!("the log ends with the server: nothing is left that could go live");
     };
@@ -104,6 +105,7 @@ fn live(driver: Driver) -> Result<Exit> {
         replica: ReplicaId(0),
         advertise: Ipv4Addr::LOCALHOST.into(),
         unprotected: &Mutex::default(),
+        manner,
         primary_clock: None,
     };
     let ended = survivor.serve(point, &AtomicU64::new(epoch.0), || Ok(()))?;
@@ -133,7 +135,7 @@ pub fn run(args: Replay) -> Result<Exit> {
         return Err(error);
     }
     if args.live_after.is_some() {
-        return live(driver);
+        return live(driver, manner);
     }
     match tail {
         Some(Tail::Ended) => {}

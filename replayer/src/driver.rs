@@ -2,7 +2,7 @@
 //!
 //! The process only moves when the record that says how far is in hand: after a record is applied it stands, and everything
 //! up to that record has happened in it. From such a point it can go live. A FAST record promises that nothing but the
-//! server's own code comes before its next call, trapped instruction or fault: behind it the process may run on to there.
+//! server's own code comes before its next call, trapped instruction or fault.
 //!
 //! Where the interceptor takes part, it answers calls by itself while this thread waits for the process to stop; the follower
 //! then applies their records to the model ([`crate::progress`]).
@@ -22,7 +22,7 @@ use tracer::inject::{self, InjectError};
 use tracer::instructions::{self, Sites};
 use tracer::interceptor::patches::Patches;
 use tracer::interceptor::shared::{Mode, Shared};
-use tracer::interceptor::{Layer, layout};
+use tracer::interceptor::{Manner, code, layout};
 use tracer::launch::LaunchError;
 use tracer::recorder::FileAreas;
 use tracer::signals;
@@ -61,15 +61,6 @@ pub enum ReplayError {
     /// The thread that follows it could not be started, or the process not be found.
     #[error("the replica cannot be followed: {0}")]
     Follow(std::io::Error),
-}
-
-/// Who takes the replica's calls.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Manner {
-    /// The layer.
-    pub layer: Layer,
-    /// Chooses the records that [`Layer::Mixed`] leaves to the tracer.
-    pub seed: u64,
 }
 
 /// How a replay came to its end.
@@ -113,6 +104,8 @@ pub struct Point {
     pub kernel: Kernel,
     /// Patched instructions.
     pub sites: Sites,
+    /// Sites that go to the interceptor.
+    pub patches: Patches,
     /// Memory that holds what a file held, and is not mapped from it.
     pub file_areas: FileAreas,
     /// The end of the log that was applied.
@@ -221,7 +214,6 @@ impl Driver {
                 progress.feed.forget();
             }
             let next = progress.feed.front().map(|item| item.record.kind);
-            let ahead = progress.free && progress.feed.is_fast() && !progress.feed.is_careful();
             let stands = matches!(self.at, At::Ready(..) | At::Delivering(..));
             match next {
                 None if progress.ended => {
@@ -231,7 +223,6 @@ impl Driver {
                     return Ok(Outcome::Drained);
                 }
                 Some(Kind::Call) if stands => self.go_on(progress)?,
-                None if stands && ahead => self.go_on(progress)?,
                 None => {
                     drop(progress);
                     common.bell.wait(seen, None);
@@ -261,6 +252,14 @@ impl Driver {
                         self.last_call = None;
                         return Ok(());
                     }
+                    stopped.run(Resume::Continue, 0)?
+                }
+                // What the call's arguments point to is not there: no such call is in the log, which the tracer is to find.
+                Event::Signal(stopped, signal) if code::contains(stopped.registers()?.rip) => {
+                    let mut leave = stopped.registers()?;
+                    leave.rip = code::places().abandon;
+                    let kernel = self.kernel();
+                    let (stopped, _) = signals::undo_forced(stopped, &leave, signal, kernel.signals())?;
                     stopped.run(Resume::Continue, 0)?
                 }
                 Event::Dead(status) => {
@@ -390,8 +389,8 @@ impl Driver {
             let progress = self.common.lock();
             (progress.kernel.clone(), progress.lsn)
         };
-        let Self { sites, file_areas, shared, .. } = self;
-        Ok(Some(Point { stopped, registers, deliver, returned_from, kernel, sites, file_areas, lsn, shared }))
+        let Self { sites, patches, file_areas, shared, .. } = self;
+        Ok(Some(Point { stopped, registers, deliver, returned_from, kernel, sites, patches, file_areas, lsn, shared }))
     }
 
     /// Ends the process.

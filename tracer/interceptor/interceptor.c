@@ -462,6 +462,8 @@ static int replay(struct frame *frame, const struct call *call) {
     WORD(u64, LAYOUT_TAKEN)++;
     WORD(u64, LAYOUT_CALLS)++;
     frame->rax = (u64)header.result;
+    /* Never ahead: what follows the call is executed when the log says that it happened. */
+    (void)await_record();
     return 1;
 }
 

@@ -37,6 +37,15 @@ impl Layer {
     }
 }
 
+/// Who takes the server's calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Manner {
+    /// The layer.
+    pub layer: Layer,
+    /// What [`Layer::Mixed`] chooses by.
+    pub seed: u64,
+}
+
 impl FromStr for Layer {
     type Err = String;
 

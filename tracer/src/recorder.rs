@@ -32,7 +32,7 @@ use self::signal::Ran;
 use self::tap::Tap;
 use crate::inject::{self, Held, InjectError};
 use crate::instructions::{self, Sites};
-use crate::interceptor::Layer;
+use crate::interceptor::Manner;
 use crate::interceptor::patches::Patches;
 use crate::interceptor::shared::Shared;
 use crate::signals;
@@ -205,10 +205,10 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Lets the interceptor that shares this memory make calls, as `layer` says; `patches` are those that are there already.
+    /// Lets the interceptor that shares this memory make calls, as `manner` says; `patches` are those that are there already.
     #[must_use]
-    pub fn with_interceptor(self, shared: &'a Shared, layer: Layer, patches: Patches, seed: u64) -> Self {
-        Self { inside: Some(Inside::new(shared, layer, patches, seed)), ..self }
+    pub fn with_interceptor(self, shared: &'a Shared, manner: Manner, patches: Patches) -> Self {
+        Self { inside: Some(Inside::new(shared, manner, patches)), ..self }
     }
 
     fn journal(&self) -> &Journal<'a> {

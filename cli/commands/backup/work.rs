@@ -15,6 +15,7 @@ use replayer::driver::{Driver, Outcome, Outputs, ReplayError};
 use replayer::intake::Intake;
 use replayer::live::{self, Identity};
 use tracer::control::ProxyControl;
+use tracer::interceptor::Manner;
 use tracer::recorder::Ending;
 
 use super::Shared;
@@ -65,6 +66,7 @@ pub(super) struct Work {
     pub(super) ordered: Receiver<Order>,
     pub(super) replica: ReplicaId,
     pub(super) advertise: IpAddr,
+    pub(super) manner: Manner,
 }
 
 impl Work {
@@ -126,6 +128,7 @@ impl Work {
             replica: self.replica,
             advertise: self.advertise,
             unprotected: &self.shared.unprotected,
+            manner: self.manner,
             primary_clock: self.intake.primary_clock(),
         };
         let ended = survivor.serve(point, &self.shared.epoch, || {

@@ -13,7 +13,7 @@ use crate::interceptor::code::{self, FRAME_LEN};
 use crate::interceptor::layout::{CLOCKS, MAY_CLOSE, MAY_READ, MAY_USE, MAY_WRITE};
 use crate::interceptor::patches::Patches;
 use crate::interceptor::shared::{Mode, Shared};
-use crate::interceptor::{Layer, calls};
+use crate::interceptor::{Layer, Manner, calls};
 use crate::launch;
 use crate::signals;
 use crate::tracee::{Registers, Stopped, call_of};
@@ -28,8 +28,8 @@ pub(super) struct Inside<'a> {
 }
 
 impl<'a> Inside<'a> {
-    pub(super) fn new(shared: &'a Shared, layer: Layer, patches: Patches, seed: u64) -> Self {
-        Self { shared, patches, layer, random: seed | 1 }
+    pub(super) fn new(shared: &'a Shared, manner: Manner, patches: Patches) -> Self {
+        Self { shared, patches, layer: manner.layer, random: manner.seed | 1 }
     }
 
     /// Whether the next site is to go through the interceptor.
