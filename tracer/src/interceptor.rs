@@ -5,6 +5,7 @@ pub mod calls;
 pub mod code;
 pub mod layout;
 pub mod patches;
+mod ring;
 pub mod shared;
 
 use std::str::FromStr;
