@@ -131,9 +131,9 @@ pub struct Inherited {
 /// How calls are taken, in recording and in replay.
 #[derive(Debug, Args, Clone)]
 pub struct LayerOption {
-    /// Internal: who takes calls, the tracer (`complete`), the interceptor what it can (`fast`), or now one, now the other
-    /// (`mixed`).
-    #[arg(long, hide = true, value_name = "LAYER", env = "FTRUN_LAYER", default_value = "complete")]
+    /// Who takes system calls: the tracer all of them (`complete`), code in the server's process those that it can (`fast`), or
+    /// now one, now the other, by chance (`mixed`: for tests). The log is the same.
+    #[arg(long, value_name = "LAYER", env = "FTRUN_LAYER", default_value = "fast")]
     pub layer: Layer,
 }
 

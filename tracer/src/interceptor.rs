@@ -16,9 +16,9 @@ use layout as at;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Layer {
     /// The tracer takes all of them.
-    #[default]
     Complete,
     /// The interceptor takes those that it can.
+    #[default]
     Fast,
     /// For tests: some of those that the interceptor can take, chosen at random, the others go to the tracer.
     Mixed,
