@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use common::arbiter::ArbiterSpec;
+use tracer::interceptor::Layer;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -101,6 +102,9 @@ pub struct Run {
     pub inherited: Inherited,
 
     #[command(flatten)]
+    pub layer: LayerOption,
+
+    #[command(flatten)]
     pub faults: Faults,
 
     /// The server and its arguments.
@@ -122,6 +126,15 @@ pub struct Inherited {
     /// A pipe that the parent holds open for as long as it lives.
     #[arg(long, hide = true)]
     pub parent_fd: Option<i32>,
+}
+
+/// How calls are taken, in recording and in replay.
+#[derive(Debug, Args, Clone)]
+pub struct LayerOption {
+    /// Who takes system calls: the tracer all of them (`complete`), code in the server's process those that it can (`fast`), or
+    /// now one, now the other, by chance (`mixed`: for tests). The log is the same.
+    #[arg(long, value_name = "LAYER", env = "FTRUN_LAYER", default_value = "fast")]
+    pub layer: Layer,
 }
 
 /// Switches rules off, one by one, so that tests can show that each is needed. For tests only.
@@ -244,6 +257,8 @@ pub struct Record {
     /// The processor that the program and its tracer share.
     #[arg(long, value_name = "N")]
     pub cpu: Option<usize>,
+    #[command(flatten)]
+    pub layer: LayerOption,
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub server: Vec<String>,
@@ -259,6 +274,8 @@ pub struct Replay {
     /// The processor that the process and its tracer share.
     #[arg(long, value_name = "N")]
     pub cpu: Option<usize>,
+    #[command(flatten)]
+    pub layer: LayerOption,
 }
 
 #[derive(Debug, Args)]

@@ -25,6 +25,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
+use tracer::interceptor::{Layer, Manner};
 use tracer::say;
 
 use crate::args::{Arguments, Command, Faults};
@@ -81,6 +82,12 @@ impl Drop for Pinned {
             let _ = sched_setaffinity(Pid::from_raw(0), &before);
         }
     }
+}
+
+/// Who takes the server's calls; what is left to chance repeats with the same FTRUN_SEED.
+fn manner(layer: Layer) -> Manner {
+    let seed = std::env::var("FTRUN_SEED").ok().and_then(|seed| seed.parse().ok());
+    Manner { layer, seed: seed.unwrap_or_else(|| std::process::id().into()) }
 }
 
 /// A number that nobody else chooses: names of logs, replicas and claims.

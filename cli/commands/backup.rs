@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use common::arbiter::Claim;
-use common::ids::{Epoch, Lsn, ReplicaId};
-use common::kernel::Kernel;
+use common::ids::{Epoch, ReplicaId};
 use common::orders::Role;
 use common::pair::channel;
 use common::pair::message::{Hello, ToPrimary};
@@ -25,12 +24,10 @@ use replayer::retained::Retained;
 use serde_json::json;
 use tracer::control::ProxyControl;
 use tracer::monitor::{self, Beside, Replica};
-use tracer::recorder::FileAreas;
 use tracer::say;
-use tracer::tracee::Stopped;
 
 use self::greeting::{Greeted, greet, receive_snapshot};
-use self::work::{Order, Work};
+use self::work::{Keep, Order, Work};
 use crate::args::Run;
 use crate::ending::{self, Bond};
 use crate::exit::{Exit, explain};
@@ -119,13 +116,10 @@ pub fn run(args: Run) -> Result<Exit> {
     }
 }
 
-/// A replica that is restored.
-struct Restored {
+/// What a backup begins with.
+struct Prepared {
     proxy: Option<Arc<ProxyControl>>,
-    stopped: Stopped,
-    kernel: Kernel,
-    files: FileAreas,
-    lsn: Lsn,
+    replica: restore::Restored,
 }
 
 fn prepare(
@@ -135,18 +129,17 @@ fn prepare(
     replica: ReplicaId,
     shared: &Arc<Shared>,
     cpu: Option<usize>,
-) -> Result<Restored> {
+) -> Result<Prepared> {
     let proxy = match hello.settings.proxy_control {
         Some(address) => Some(Arc::new(connect_proxy(args.control.unwrap_or(address), hello, replica, shared)?)),
         None => None,
     };
     let (manifest, contents) = receive_snapshot(stream, state)?;
     let pinned = super::Pinned::on(cpu);
-    let (stopped, kernel) = restore::restore(&manifest, &contents, cpu)?;
+    let replica = restore::restore(&manifest, &contents, cpu)?;
     drop(pinned);
-    ending::with_us(stopped.pid(), Bond::Traced, None)?;
-    let files = FileAreas::in_snapshot(&manifest.memory);
-    Ok(Restored { proxy, stopped, kernel, files, lsn: manifest.lsn })
+    ending::with_us(replica.stopped.pid(), Bond::Traced, None)?;
+    Ok(Prepared { proxy, replica })
 }
 
 fn follow(
@@ -159,21 +152,21 @@ fn follow(
 ) -> Result<Exit> {
     let Greeted { mut stream, hello, heartbeats, mut arbiter } = greeted;
     let shared = Arc::new(Shared { epoch: AtomicU64::new(hello.epoch.0), ..Shared::default() });
-    let Restored { proxy, stopped, kernel, files, lsn } =
+    let Prepared { proxy, replica: restored } =
         prepare(args, state, (&mut stream, &hello), claim.replica, &shared, cpu)
             .inspect_err(|error| {
                 // A primary that is gone is why nothing came.
                 let _ = channel::write_message(&mut stream, &ToPrimary::Failed { reason: explain(error) });
             })
             .context("this backup cannot be brought into step")?;
-    shared.server.store(stopped.pid(), Ordering::SeqCst);
+    shared.server.store(restored.stopped.pid(), Ordering::SeqCst);
     stream.set_read_timeout(None)?;
     stream.set_write_timeout(Some(Duration::from_millis(hello.settings.timeout_ms.max(100))))?;
 
     let without = |rule: &str| args.faults.without.iter().any(|one| one == rule);
     let (events, incoming) = mpsc::channel();
     let (orders, ordered) = mpsc::channel();
-    let intake = Intake::new(lsn, stream.try_clone()?, proxy.clone()).keeping_on(without("stop"));
+    let intake = Intake::new(restored.lsn, stream.try_clone()?, proxy.clone()).keeping_on(without("stop"));
     let intake = Arc::new(intake);
     let beside = Beside::start(heartbeats, None, hello.log_id, events.clone())?;
     let timing = Timing::new(
@@ -200,13 +193,15 @@ fn follow(
     std::thread::Builder::new().name("pair".into()).spawn(move || {
         monitor::run(pair, &incoming, &mut *arbiter, &claim, &mut replica);
     })?;
-    let (taking, model, heard, epoch) = (Arc::clone(&intake), kernel.clone(), events.clone(), hello.epoch);
+    let (taking, model, heard, epoch) = (Arc::clone(&intake), restored.kernel.clone(), events.clone(), hello.epoch);
     std::thread::Builder::new().name("intake".into()).spawn(move || taking.run(stream, model, epoch, &heard))?;
 
     let advertise = args.advertise.or_else(|| proxy.as_ref().map(|p| p.local_ip()));
     let advertise = advertise.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
-    let driver = Driver::new(stopped, kernel, files, lsn);
-    let work = Work { shared, intake, proxy, events, ordered, replica: claim.replica, advertise };
+    let manner = super::manner(args.layer.layer);
+    let source = Box::new(Arc::clone(&intake));
+    let driver = Driver::new(restored, manner, source, intake.bell(), Box::new(Keep(Arc::clone(&shared))))?;
+    let work = Work { shared, intake, proxy, events, ordered, replica: claim.replica, advertise, manner };
     let _pinned = super::Pinned::on(cpu);
     work.run(driver)
 }

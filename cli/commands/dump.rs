@@ -31,14 +31,9 @@ fn as_text(entry: &Entry) -> String {
     for segment in &entry.record.segments {
         let shown: String =
             String::from_utf8_lossy(&segment.bytes[..segment.bytes.len().min(48)]).escape_debug().collect();
-        line += &format!(
-            "\n{:>12} {:?} arg {} at {:#x}, {} bytes: {shown}",
-            "",
-            segment.role,
-            segment.arg,
-            segment.address,
-            segment.bytes.len()
-        );
+        let place = if segment.address == 0 { String::new() } else { format!(" at {:#x}", segment.address) };
+        let (role, arg, length) = (segment.role, segment.arg, segment.bytes.len());
+        line += &format!("\n{:>12} {role:?} arg {arg}{place}, {length} bytes: {shown}", "");
     }
     line
 }
@@ -58,12 +53,14 @@ fn as_json(entry: &Entry) -> serde_json::Value {
         .iter()
         .map(|s| {
             let text = matches!(s.role, SegmentRole::In | SegmentRole::Path).then(|| String::from_utf8_lossy(&s.bytes).into_owned());
-            json!({ "role": format!("{:?}", s.role), "arg": s.arg, "address": s.address, "length": s.bytes.len(), "text": text })
+            let address = (s.address != 0).then_some(s.address);
+            json!({ "role": format!("{:?}", s.role), "arg": s.arg, "address": address, "length": s.bytes.len(), "text": text })
         })
         .collect();
+    let args: Vec<Option<u64>> = (0..divergence::arguments(record)).map(|index| record.logged_arg(index)).collect();
     let name = (record.kind == Kind::Call).then(|| divergence::call_name(record));
     json!({
         "lsn": entry.lsn.0, "epoch": entry.epoch.0, "time_ns": entry.time, "kind": kind, "number": record.number, "name": name,
-        "result": record.result, "args": record.args, "check": record.check, "segments": segments,
+        "result": record.result, "args": args, "check": record.check, "fast": record.fast, "segments": segments,
     })
 }

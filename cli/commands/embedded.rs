@@ -69,7 +69,7 @@ impl Embedded {
         proxy.stdin(Stdio::null()).stdout(Stdio::null());
         self.keep(proxy.spawn().context("the proxy cannot be started")?, state, "proxy")?;
         let mut backup = base();
-        backup.args(["--backup", "--listen-fd", &log.to_string()]);
+        backup.args(["--backup", "--listen-fd", &log.to_string(), "--layer", args.layer.layer.name()]);
         self.keep(backup.spawn().context("the backup cannot be started")?, state, "backup")
     }
 

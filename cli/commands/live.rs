@@ -12,6 +12,7 @@ use replayer::driver::Point;
 use replayer::live::{self, Identity};
 use replayer::retained::Retained;
 use tracer::control::{Aside, ProxyControl};
+use tracer::interceptor::Manner;
 use tracer::recorder::{Ending, Outside, Recorder, Sink, SinkError};
 use tracer::say;
 
@@ -39,6 +40,8 @@ pub struct Survivor<'a> {
     pub advertise: IpAddr,
     /// Where to note the sockets whose output is not held back.
     pub unprotected: &'a Mutex<BTreeSet<String>>,
+    /// Who takes the server's calls.
+    pub manner: Manner,
     /// The primary's CLOCK_MONOTONIC now, in nanoseconds, as far as that is known.
     pub primary_clock: Option<u64>,
 }
@@ -61,8 +64,12 @@ impl Survivor<'_> {
         let mut sink = NoLog;
         let mut aside =
             self.proxy.map(|control| Aside { control, advertise: self.advertise, unprotected: self.unprotected });
-        let outside = aside.as_mut().map(|aside| aside as &mut dyn Outside);
-        let mut recorder = Recorder::new(living.kernel, &mut sink, outside, living.sites);
+        let outside = aside.as_mut().map(|aside| aside as &mut (dyn Outside + Send));
+        let mut recorder = Recorder::new(living.kernel, &mut sink, outside, living.sites).with_interceptor(
+            &living.shared,
+            self.manner,
+            living.patches,
+        );
         recorder.follow_epoch(acting);
         recorder.adopt(living.file_areas, offset);
         recorder.hold(living.held);

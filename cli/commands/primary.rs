@@ -17,6 +17,7 @@ use common::snapshot::MemoryStore;
 use serde_json::json;
 use tracer::capture::{self, About};
 use tracer::control::{Aside, ProxyControl};
+use tracer::interceptor::patches::Patches;
 use tracer::launch::{self, Command};
 use tracer::monitor::{self, Beside, Replica};
 use tracer::pipeline::{Pipeline, Producer};
@@ -160,7 +161,7 @@ fn pair_and_run(
     claim: Claim,
     mut arbiter: Box<dyn common::arbiter::Arbiter + Send>,
 ) -> Result<Exit> {
-    let Started { stopped, kernel } = started;
+    let Started { stopped, kernel, shared: memory } = started;
     let pid = stopped.pid();
     let log_id = super::random();
     let shared = Arc::new(Shared { epoch: AtomicU64::new(epoch.0), ..Shared::default() });
@@ -234,7 +235,11 @@ fn pair_and_run(
     let advertise = args.advertise.unwrap_or_else(|| control.local_ip());
     let mut aside = Aside { control: &control, advertise, unprotected: &shared.unprotected };
     let mut producer = Producer(&shared.pipeline);
-    let mut recorder = Recorder::new(kernel, &mut producer, Some(&mut aside), sites);
+    let mut recorder = Recorder::new(kernel, &mut producer, Some(&mut aside), sites).with_interceptor(
+        &memory,
+        super::manner(args.layer.layer),
+        Patches::default(),
+    );
     recorder.follow_epoch(&shared.epoch);
     recorder.learn_file_areas(pid)?;
     recorder.note(&patch)?;

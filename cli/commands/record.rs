@@ -6,6 +6,7 @@ use common::log::directory::Writer;
 use common::log::frame;
 use common::snapshot::MemoryStore;
 use tracer::capture::{self, About};
+use tracer::interceptor::patches::Patches;
 use tracer::launch::Command;
 use tracer::pipeline::{Pipeline, Producer};
 use tracer::recorder::{Ending, Recorder};
@@ -49,7 +50,11 @@ pub fn run(args: Record) -> Result<Exit> {
         super::forward_signals(stopped.pid());
         let pid = stopped.pid();
         let mut producer = Producer(&pipeline);
-        let mut recorder = Recorder::new(started.kernel, &mut producer, None, sites);
+        let mut recorder = Recorder::new(started.kernel, &mut producer, None, sites).with_interceptor(
+            &started.shared,
+            super::manner(args.layer.layer),
+            Patches::default(),
+        );
         let ending = recorder
             .learn_file_areas(pid)
             .map_err(anyhow::Error::from)

@@ -9,6 +9,7 @@ pub mod abi;
 pub mod arbiter;
 pub mod codec;
 pub mod cpu;
+pub mod digest;
 pub mod ids;
 pub mod kernel;
 pub mod log;

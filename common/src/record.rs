@@ -4,12 +4,16 @@
 //!
 //! ```text
 //!  0 u32 length of the whole record in bytes, a multiple of 8
-//!  4 u8  kind                5 u8 number of arguments (0 to 6)
+//!  4 u8  kind
+//!  5 u8  bits 0 to 5: which of the six arguments are in the record (bit i: argument i); bit 7: FAST
 //!  6 u16 number: the system call, the signal, ... (see [`Kind`])
-//!  8 i64 result              16 u64 check: xxh3 of everything that replay recomputes and that is not in the record
-//! 24 u64 argument, as many as said
-//!    segments until the end: u64 address, u32 length, u16 role, u16 argument index, then the bytes, padded to 8
+//!  8 i64 result              16 u64 check: digest of what replay recomputes and the record does not hold
+//! 24 u64 for each argument whose bit is set, ascending
+//!    segments until the end: u32 length of the bytes, u16 role (bit 15: an address follows), u16 argument index,
+//!    u64 address if bit 15 is set, then the bytes, padded to 8
 //! ```
+//!
+//! The check is a [`crate::digest::Digest`]; what goes into it stands at [`crate::syscall::gather`].
 //!
 //! The same bytes stand in the recorder's buffer, on the wire, on disk and in the backup. The LSN of a record is the number
 //! of bytes of all records before it.
@@ -20,7 +24,15 @@ use thiserror::Error;
 pub const HEADER_LEN: usize = 24;
 /// Upper bound of one record in bytes: a mapping of a large file is the largest.
 pub const MAX_RECORD: usize = 1 << 30;
-const SEGMENT_HEADER_LEN: usize = 16;
+/// Bytes before the bytes of a segment, without the address.
+const SEGMENT_HEADER_LEN: usize = 8;
+const ADDRESS_LEN: usize = 8;
+/// Bits of byte 5: which arguments are there.
+const ARGS: u8 = 0x3f;
+/// Bit of byte 5: see [`Record::fast`].
+const FAST: u8 = 0x80;
+/// Bit of a segment's role: an address follows.
+const HAS_ADDRESS: u16 = 0x8000;
 
 /// What a record tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,7 +101,8 @@ pub enum SegmentRole {
 /// One run of bytes that belongs to a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// Where in the server's memory; 0 where that has no meaning.
+    /// Where in the server's memory. 0 for `In` and `Out` is where argument `arg` of the call points, as the process that
+    /// makes the call has it ([`Segment::place`]); with the other roles it has no meaning.
     pub address: u64,
     /// What it is.
     pub role: SegmentRole,
@@ -108,10 +121,15 @@ pub struct Record {
     pub number: u16,
     /// Result of a call; see [`Kind`] for the others.
     pub result: i64,
-    /// xxh3 of what replay recomputes and the record does not hold.
+    /// Digest of what replay recomputes and the record does not hold.
     pub check: u64,
-    /// Arguments, at most six.
-    pub args: Vec<u64>,
+    /// Written, or to be taken, in process: between the return of this call and the server's next call, trapped instruction
+    /// or fault nothing happens to it but its own instructions. Only calls are.
+    pub fast: bool,
+    /// Which arguments the record holds: bit i for argument i.
+    pub logged: u8,
+    /// The arguments; 0 where the record does not hold them.
+    pub args: [u64; 6],
     /// Memory and other data.
     pub segments: Vec<Segment>,
 }
@@ -135,7 +153,7 @@ pub enum RecordError {
         /// The claim.
         found: usize,
     },
-    /// Kind, argument count, segment role or padding are outside of the format.
+    /// Kind, flags, segment role, address or padding are outside of the format.
     #[error("a record has {what} {found}, which this version does not know")]
     Unknown {
         /// Which field.
@@ -187,6 +205,10 @@ impl Placement {
     }
 }
 
+fn leading_mask(count: usize) -> u8 {
+    ARGS >> (6 - count.min(6))
+}
+
 fn pad(len: usize) -> usize {
     len.next_multiple_of(8)
 }
@@ -195,35 +217,57 @@ impl Record {
     /// A record without arguments and segments.
     #[must_use]
     pub fn new(kind: Kind, number: u16, result: i64) -> Self {
-        Self { kind, number, result, check: 0, args: Vec::new(), segments: Vec::new() }
+        Self { kind, number, result, check: 0, fast: false, logged: 0, args: [0; 6], segments: Vec::new() }
+    }
+
+    /// The same with these as its first arguments; those behind the sixth are left out.
+    #[must_use]
+    pub fn with_args(self, leading: &[u64]) -> Self {
+        let mut args = [0; 6];
+        for (to, from) in args.iter_mut().zip(leading) {
+            *to = *from;
+        }
+        self.with_logged(&args, leading_mask(leading.len()))
+    }
+
+    /// The same with those of the six arguments whose bit is set in `mask`.
+    #[must_use]
+    pub fn with_logged(mut self, args: &[u64; 6], mask: u8) -> Self {
+        self.logged = mask & ARGS;
+        self.args = std::array::from_fn(|index| if self.logged >> index & 1 == 1 { args[index] } else { 0 });
+        self
     }
 
     /// Bytes that it takes in the log.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        let segments: usize = self.segments.iter().map(|s| SEGMENT_HEADER_LEN + pad(s.bytes.len())).sum();
-        HEADER_LEN + 8 * self.args.len() + segments
+        let segments: usize = self.segments.iter().map(Segment::encoded_len).sum();
+        HEADER_LEN + 8 * (self.logged & ARGS).count_ones() as usize + segments
     }
 
     /// Appends its bytes to `out`.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         let len = self.encoded_len();
-        debug_assert!(len <= MAX_RECORD && self.args.len() <= 6, "a record within its bounds");
+        debug_assert!(len <= MAX_RECORD && self.logged <= ARGS, "a record within its bounds");
+        debug_assert!(!self.fast || self.kind == Kind::Call, "only calls are fast");
         let start = out.len();
         out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
         out.push(self.kind as u8);
-        out.push(u8::try_from(self.args.len()).unwrap_or(u8::MAX));
+        out.push(self.logged & ARGS | if self.fast { FAST } else { 0 });
         out.extend_from_slice(&self.number.to_le_bytes());
         out.extend_from_slice(&self.result.to_le_bytes());
         out.extend_from_slice(&self.check.to_le_bytes());
-        for arg in &self.args {
+        for arg in (0..6).filter_map(|index| self.logged_arg(index)) {
             out.extend_from_slice(&arg.to_le_bytes());
         }
         for segment in &self.segments {
-            out.extend_from_slice(&segment.address.to_le_bytes());
+            let has_address = if segment.address == 0 { 0 } else { HAS_ADDRESS };
             out.extend_from_slice(&u32::try_from(segment.bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-            out.extend_from_slice(&(segment.role as u16).to_le_bytes());
+            out.extend_from_slice(&(segment.role as u16 | has_address).to_le_bytes());
             out.extend_from_slice(&segment.arg.to_le_bytes());
+            if segment.address != 0 {
+                out.extend_from_slice(&segment.address.to_le_bytes());
+            }
             out.extend_from_slice(&segment.bytes);
             out.resize(start + pad(out.len() - start), 0);
         }
@@ -254,25 +298,38 @@ impl Record {
         let body = bytes.get(..len).ok_or_else(|| short(len))?;
         let unknown = |what, found| RecordError::Unknown { what, found };
         let kind = Kind::from_u8(body[4]).ok_or_else(|| unknown("kind", body[4].into()))?;
-        let nargs = usize::from(body[5]);
-        if nargs > 6 {
-            return Err(unknown("argument count", nargs as u64));
+        let (logged, fast) = (body[5] & ARGS, body[5] & FAST != 0);
+        if body[5] & !(ARGS | FAST) != 0 {
+            return Err(unknown("flags", body[5].into()));
+        }
+        if fast && kind != Kind::Call {
+            return Err(unknown("the flag of a fast call with kind", body[4].into()));
         }
         let mut rest = Cursor { body, at: 6 };
         let number = u16::from_le_bytes(rest.array()?);
         let result = i64::from_le_bytes(rest.array()?);
         let check = u64::from_le_bytes(rest.array()?);
-        let mut args = Vec::with_capacity(nargs);
-        for _ in 0..nargs {
-            args.push(u64::from_le_bytes(rest.array()?));
+        let mut args = [0; 6];
+        for (index, arg) in args.iter_mut().enumerate() {
+            if logged >> index & 1 == 1 {
+                *arg = u64::from_le_bytes(rest.array()?);
+            }
         }
         let mut segments = Vec::new();
         while rest.at < len {
-            let address = u64::from_le_bytes(rest.array()?);
             let length = u32::from_le_bytes(rest.array()?) as usize;
-            let role = u16::from_le_bytes(rest.array()?);
+            let flagged = u16::from_le_bytes(rest.array()?);
             let arg = u16::from_le_bytes(rest.array()?);
+            let role = flagged & !HAS_ADDRESS;
             let role = SegmentRole::from_u16(role).ok_or_else(|| unknown("segment role", role.into()))?;
+            let address = if flagged & HAS_ADDRESS == 0 {
+                0
+            } else {
+                match u64::from_le_bytes(rest.array()?) {
+                    0 => return Err(unknown("an address", 0)),
+                    address => address,
+                }
+            };
             let bytes = rest.take(length)?.to_vec();
             let padding = rest.take(pad(length) - length)?;
             if padding.iter().any(|&b| b != 0) {
@@ -280,7 +337,7 @@ impl Record {
             }
             segments.push(Segment { address, role, arg, bytes });
         }
-        Ok((Self { kind, number, result, check, args, segments }, len))
+        Ok((Self { kind, number, result, check, fast, logged, args, segments }, len))
     }
 
     /// The bytes of the first segment of a role.
@@ -298,7 +355,31 @@ impl Record {
     /// Argument `index`, 0 where the record has none.
     #[must_use]
     pub fn arg(&self, index: usize) -> u64 {
-        self.args.get(index).copied().unwrap_or(0)
+        self.logged_arg(index).unwrap_or(0)
+    }
+
+    /// Argument `index`, if the record holds it.
+    #[must_use]
+    pub fn logged_arg(&self, index: usize) -> Option<u64> {
+        self.args.get(index).copied().filter(|_| self.logged >> index & 1 == 1)
+    }
+}
+
+impl Segment {
+    /// Where its bytes stand in the memory of a process that makes the call with these arguments; `None` where the role has
+    /// no place in memory, or the call no such argument.
+    #[must_use]
+    pub fn place(&self, args: &[u64; 6]) -> Option<u64> {
+        match self.role {
+            SegmentRole::In | SegmentRole::Out if self.address != 0 => Some(self.address),
+            SegmentRole::In | SegmentRole::Out => args.get(usize::from(self.arg)).copied().filter(|&at| at != 0),
+            _ => None,
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        let address = if self.address == 0 { 0 } else { ADDRESS_LEN };
+        SEGMENT_HEADER_LEN + address + pad(self.bytes.len())
     }
 }
 
@@ -321,5 +402,90 @@ impl<'a> Cursor<'a> {
         let mut out = [0; N];
         out.copy_from_slice(bytes);
         Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(record: &Record) -> Vec<u8> {
+        let mut out = Vec::new();
+        record.encode_into(&mut out);
+        assert_eq!(out.len(), record.encoded_len());
+        out
+    }
+
+    fn sample() -> Record {
+        let mut record = Record::new(Kind::Call, 0x1234, -2).with_logged(&[1, 2, 3, 4, 5, 6], 0b10_0101);
+        (record.check, record.fast) = (0x0807_0605_0403_0201, true);
+        record.segments.push(Segment { address: 0, role: SegmentRole::In, arg: 1, bytes: b"abc".to_vec() });
+        record.segments.push(Segment { address: 0x7000, role: SegmentRole::Out, arg: 2, bytes: b"12345678".to_vec() });
+        record
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_table() {
+        let mut expected = Vec::new();
+        expected.extend(88u32.to_le_bytes());
+        expected.extend([1, 0b1010_0101, 0x34, 0x12]);
+        expected.extend((-2i64).to_le_bytes());
+        expected.extend([1, 2, 3, 4, 5, 6, 7, 8]);
+        [1u64, 3, 6].iter().for_each(|arg| expected.extend(arg.to_le_bytes()));
+        expected.extend([3, 0, 0, 0, 1, 0, 1, 0]);
+        expected.extend(b"abc\0\0\0\0\0");
+        expected.extend([8, 0, 0, 0, 2, 0x80, 2, 0]);
+        expected.extend(0x7000u64.to_le_bytes());
+        expected.extend(b"12345678");
+        assert_eq!(encoded(&sample()), expected);
+        assert_eq!(Record::decode(&expected), Ok((sample(), 88)));
+    }
+
+    #[test]
+    fn an_argument_that_is_not_there_is_none() {
+        let record = sample();
+        assert_eq!((record.args, record.arg(1)), ([1, 0, 3, 0, 0, 6], 0));
+        assert_eq!([0, 1, 2, 6, 64].map(|index| record.logged_arg(index)), [Some(1), None, Some(3), None, None]);
+        let leading = |count: usize| Record::new(Kind::Call, 0, 0).with_args(&vec![9; count]).logged;
+        assert_eq!([0, 1, 5, 6, 7].map(leading), [0, 1, 0x1f, 0x3f, 0x3f]);
+    }
+
+    /// What the sample decodes to with one byte replaced.
+    fn with(at: usize, value: u8) -> Result<(Record, usize), RecordError> {
+        let mut bytes = encoded(&sample());
+        bytes[at] = value;
+        Record::decode(&bytes)
+    }
+
+    fn unknown(what: &'static str, found: u64) -> Result<(Record, usize), RecordError> {
+        Err(RecordError::Unknown { what, found })
+    }
+
+    #[test]
+    fn what_is_outside_of_the_format_is_refused() {
+        assert_eq!(with(4, 2), unknown("the flag of a fast call with kind", 2));
+        assert_eq!(with(4, 7), unknown("kind", 7));
+        assert_eq!(with(5, 0b1110_0101), unknown("flags", 0b1110_0101));
+        assert_eq!(with(52, 9), unknown("segment role", 9));
+        assert_eq!(with(53, 0x40), unknown("segment role", 0x4001));
+        assert_eq!(with(63, 1), unknown("padding", 1));
+        assert_eq!(with(73, 0), unknown("an address", 0));
+        // A segment or an argument that the length does not leave room for.
+        assert!(matches!(with(64, 9), Err(RecordError::Short { .. })));
+        let bare = Record::new(Kind::Call, 1, 0);
+        let mut bytes = encoded(&bare);
+        bytes[5] = 1;
+        assert!(matches!(Record::decode(&bytes), Err(RecordError::Short { needed: 32, found: 24 })));
+    }
+
+    #[test]
+    fn a_place_is_the_address_or_where_the_argument_points() {
+        let segment = |address, role, arg| Segment { address, role, arg, bytes: Vec::new() };
+        let args = [0, 0x2000, 0, 0, 0, 0];
+        assert_eq!(segment(0, SegmentRole::Out, 1).place(&args), Some(0x2000));
+        assert_eq!(segment(0x3000, SegmentRole::In, 1).place(&args), Some(0x3000));
+        assert_eq!(segment(0, SegmentRole::In, 0).place(&args), None);
+        assert_eq!(segment(0, SegmentRole::In, 6).place(&args), None);
+        assert_eq!(segment(0, SegmentRole::Sent, 1).place(&args), None);
     }
 }

@@ -12,7 +12,7 @@ pub mod rules;
 pub mod shape;
 pub mod table;
 
-pub use gather::{Fault, Gathered, Memory, at_entry, at_exit, bulk, outputs};
+pub use gather::{Fault, Gathered, Memory, at_entry, at_exit, outputs};
 pub use shape::{Class, Direction, Length, Pointer, Refusal, Shape};
 
 /// Finds the shape of a call with these arguments.

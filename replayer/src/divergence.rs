@@ -50,12 +50,13 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// A record on one line.
+/// A record on one line. An argument that it does not hold is `_`.
 #[must_use]
 pub fn describe(record: &Record) -> String {
     match record.kind {
         Kind::Call => {
-            let args: Vec<String> = record.args.iter().map(|arg| format!("{arg:#x}")).collect();
+            let shown = |index| record.logged_arg(index).map_or_else(|| "_".to_owned(), |arg| format!("{arg:#x}"));
+            let args: Vec<String> = (0..arguments(record)).map(shown).collect();
             format!("{}({}) = {}", call_name(record), args.join(", "), record.result)
         }
         Kind::Signal => format!("signal {} at {:#x} (placement {})", record.number, record.arg(2), record.result),
@@ -69,12 +70,31 @@ pub fn describe(record: &Record) -> String {
 /// The name of the call that a record is about, with its operation.
 #[must_use]
 pub fn call_name(record: &Record) -> String {
-    let mut args = [0; 6];
-    for (to, from) in args.iter_mut().zip(&record.args) {
-        *to = *from;
-    }
-    match syscall::resolve(record.number.into(), &args) {
+    match syscall::resolve(record.number.into(), &record.args) {
         Ok(shape) => shape.name.to_owned(),
         Err(refusal) => refusal.what,
+    }
+}
+
+/// How many arguments the call of a record has, whether the record holds them or not.
+#[must_use]
+pub fn arguments(record: &Record) -> usize {
+    let known = syscall::resolve(record.number.into(), &record.args).map_or(0, |shape| usize::from(shape.nargs));
+    known.max(8 - record.logged.leading_zeros() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use common::syscall::nr;
+
+    use super::*;
+
+    #[test]
+    fn an_argument_that_is_not_logged_is_shown_as_such() {
+        let read = Record::new(Kind::Call, nr::READ, 5).with_logged(&[3, 4, 5, 0, 0, 0], 1);
+        assert_eq!(describe(&read), "read(0x3, _, _) = 5");
+        let resumed = Record::new(Kind::Call, nr::RESTART_SYSCALL, 0).with_logged(&[7; 6], 0b1010);
+        assert_eq!(describe(&resumed), "restart_syscall(_, 0x7, _, 0x7) = 0");
+        assert_eq!(describe(&Record::new(Kind::Call, nr::GETUID, 0)), "getuid() = 0");
     }
 }

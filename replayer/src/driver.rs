@@ -1,30 +1,41 @@
 //! Drives a restored process along the log: it runs from record to record, is compared, and gets the recorded results.
 //!
 //! The process only moves when the record that says how far is in hand: after a record is applied it stands, and everything
-//! up to that record has happened in it. From such a point it can go live.
+//! up to that record has happened in it. From such a point it can go live. A FAST record promises that nothing but the
+//! server's own code comes before its next call, trapped instruction or fault.
+//!
+//! Where the interceptor takes part, it answers calls by itself while this thread waits for the process to stop; the follower
+//! then applies their records to the model ([`crate::progress`]).
 
 mod deliver;
 mod execute;
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
 use common::abi;
-use common::ids::{ConnId, Lsn};
-use common::kernel::{Kernel, Object};
-use common::record::{Kind, Record, Segment, SegmentRole};
+use common::ids::Lsn;
+use common::kernel::Kernel;
+use common::record::{Kind, Placement, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Memory, Shape, nr};
 use thiserror::Error;
-use tracer::inject::InjectError;
+use tracer::inject::{self, InjectError};
 use tracer::instructions::{self, Sites};
+use tracer::interceptor::patches::Patches;
+use tracer::interceptor::shared::{Mode, Shared};
+use tracer::interceptor::{Manner, code, layout};
 use tracer::launch::LaunchError;
 use tracer::recorder::FileAreas;
 use tracer::signals;
+use tracer::sys::pidfd::ChildProcess;
 use tracer::sys::ptrace::Resume;
 use tracer::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
 
-use crate::divergence::{Divergence, describe};
-
-const KEPT_RECORDS: usize = 10;
+use crate::bell::Bell;
+use crate::divergence::{Divergence, call_name, describe};
+use crate::feed::{Feed, FeedError, Item};
+use crate::progress::{Common, Follower, Progress, is_death};
+pub use crate::progress::{Next, Outputs, Source};
+use crate::restore::Restored;
 
 /// Why a log could not be followed.
 #[derive(Debug, Error)]
@@ -41,14 +52,24 @@ pub enum ReplayError {
     /// Its memory map could not be read.
     #[error("the replica: {0}")]
     Map(#[from] LaunchError),
+    /// The interceptor inside of it says what cannot be.
+    #[error("the replica: {0}")]
+    Interceptor(#[from] FeedError),
+    /// An error before has left it in an unknown state.
+    #[error("the replica: its process was lost by an error before")]
+    Lost,
+    /// The thread that follows it could not be started, or the process not be found.
+    #[error("the replica cannot be followed: {0}")]
+    Follow(std::io::Error),
 }
 
-/// Receives what the replayed server writes.
-pub trait Outputs {
-    /// To a client connection.
-    fn produced(&mut self, conn: ConnId, bytes: &[u8]);
-    /// To a descriptor that it was started with (1 and 2: standard output and error).
-    fn inherited(&mut self, number: i32, bytes: &[u8]);
+/// How a replay came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// With the server, which has this wait status.
+    Ended(i32),
+    /// With the log.
+    Drained,
 }
 
 /// Where the process stands and how it goes on.
@@ -60,6 +81,8 @@ enum At {
     Delivering(Stopped, Record),
     /// It is in the last call of its life.
     Exiting(Stopped),
+    /// It was let go on and has come to this, which the next record must explain.
+    Arrived(Event),
     /// It is no more, with this wait status.
     Dead(i32),
     /// It was lost by an error.
@@ -81,18 +104,26 @@ pub struct Point {
     pub kernel: Kernel,
     /// Patched instructions.
     pub sites: Sites,
+    /// Sites that go to the interceptor.
+    pub patches: Patches,
     /// Memory that holds what a file held, and is not mapped from it.
     pub file_areas: FileAreas,
     /// The end of the log that was applied.
     pub lsn: Lsn,
+    /// What it shares with its interceptor, which leaves all calls to the tracer.
+    pub shared: Arc<Shared>,
 }
 
 /// Replays.
 #[derive(Debug)]
 pub struct Driver {
     at: At,
-    kernel: Kernel,
+    common: Arc<Common>,
+    /// Where the interceptor takes part.
+    _follower: Option<Follower>,
+    shared: Arc<Shared>,
     sites: Sites,
+    patches: Patches,
     file_areas: FileAreas,
     /// The call whose restart code is in rax, and the code.
     returned: Option<(u64, i64)>,
@@ -102,53 +133,50 @@ pub struct Driver {
     overwritten: Vec<(u64, Vec<u8>)>,
     /// What restart_syscall resumes.
     restart: Option<(&'static Shape, Call)>,
+    /// Up to where the log was applied when this thread last looked.
     lsn: Lsn,
-    last: VecDeque<(Lsn, String)>,
 }
 
 impl Driver {
-    /// For a process as restored; `file_areas` is what was mapped from files in it.
-    #[must_use]
-    pub fn new(stopped: Stopped, kernel: Kernel, file_areas: FileAreas, lsn: Lsn) -> Self {
-        Self {
+    /// For a process as restored. Threads that it starts run where this thread may run now.
+    ///
+    /// # Errors
+    /// When there is no thread to be had, or the process is gone.
+    pub fn new(
+        restored: Restored,
+        manner: Manner,
+        source: Box<dyn Source>,
+        bell: Arc<Bell>,
+        outputs: Box<dyn Outputs>,
+    ) -> Result<Self, ReplayError> {
+        let Restored { stopped, kernel, shared, file_areas, lsn } = restored;
+        let child = ChildProcess::open(stopped.pid()).map_err(|errno| ReplayError::Follow(errno.into()))?;
+        let feed = Feed::new(manner.layer, manner.seed, &shared, &kernel);
+        let fast = feed.is_fast();
+        let progress = Progress::new((kernel, lsn), feed, Arc::clone(&shared), source, outputs);
+        let common = Arc::new(Common::new(progress, bell, child));
+        let follower = if fast { Some(Follower::start(&common).map_err(ReplayError::Follow)?) } else { None };
+        shared.set_mode(if fast { Mode::Replay } else { Mode::Outside });
+        Ok(Self {
             at: At::Ready(stopped, 0),
-            kernel,
+            common,
+            _follower: follower,
+            shared,
             sites: Sites::default(),
+            patches: Patches::default(),
             file_areas,
             returned: None,
             last_call: None,
             overwritten: Vec::new(),
             restart: None,
             lsn,
-            last: VecDeque::new(),
-        }
+        })
     }
 
-    /// Up to where the log is applied.
+    /// A copy of the kernel-state model, where the log is applied up to.
     #[must_use]
-    pub fn lsn(&self) -> Lsn {
-        self.lsn
-    }
-
-    /// The kernel-state model there.
-    #[must_use]
-    pub fn kernel(&self) -> &Kernel {
-        &self.kernel
-    }
-
-    /// Forgets connections that the server has closed and of which the proxy has everything.
-    pub fn forget_closed(&mut self, retained: &crate::retained::Retained) {
-        let done: Vec<ConnId> = self
-            .kernel
-            .connections()
-            .iter()
-            .filter(|progress| progress.closed && retained.has_received(progress.conn, progress.produced))
-            .map(|progress| progress.conn)
-            .collect();
-        for conn in done {
-            self.kernel.forget(conn);
-            retained.forget(conn);
-        }
+    pub fn kernel(&self) -> Kernel {
+        self.common.lock().kernel.clone()
     }
 
     /// Its process id, while it lives.
@@ -156,43 +184,176 @@ impl Driver {
     pub fn pid(&self) -> Option<i32> {
         match &self.at {
             At::Ready(stopped, _) | At::Delivering(stopped, _) | At::Exiting(stopped) => Some(stopped.pid()),
+            At::Arrived(event) => event.stopped().map(Stopped::pid),
             At::Dead(_) | At::Lost => None,
         }
     }
 
-    /// Lets the process reach the record, compares, and applies it.
+    /// Follows the log to its end, or to that of the server. The process stands then.
     ///
     /// # Errors
     /// A divergence, or when the process is lost.
-    pub fn apply(&mut self, lsn: Lsn, record: &Record, outputs: &mut dyn Outputs) -> Result<(), ReplayError> {
+    pub fn run(&mut self) -> Result<Outcome, ReplayError> {
+        let common = Arc::clone(&self.common);
+        loop {
+            let seen = common.bell.rung();
+            let mut progress = common.lock();
+            progress.running = false;
+            if let Some(error) = progress.failed.take() {
+                return Err(error);
+            }
+            progress.catch_up()?;
+            if progress.lsn != self.lsn {
+                // Calls were taken in process: what was about the last one outside is past.
+                self.lsn = progress.lsn;
+                self.last_call = None;
+                self.restart = None;
+                self.overwritten.clear();
+            }
+            if progress.forget {
+                progress.feed.forget();
+            }
+            let next = progress.feed.front().map(|item| item.record.kind);
+            let stands = matches!(self.at, At::Ready(..) | At::Delivering(..));
+            match next {
+                None if progress.ended => {
+                    let interrupted = std::mem::take(&mut progress.interrupted);
+                    drop(progress);
+                    self.settle(interrupted)?;
+                    return Ok(Outcome::Drained);
+                }
+                Some(Kind::Call) if stands => self.go_on(progress)?,
+                None => {
+                    drop(progress);
+                    common.bell.wait(seen, None);
+                }
+                Some(_) => {
+                    if let Some(status) = self.next(&mut progress).map_err(|error| progress.explain(error))? {
+                        return Ok(Outcome::Ended(status));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets the process run: to a call that it does not make in process, a trapped instruction, a fault, its end.
+    fn go_on(&mut self, progress: std::sync::MutexGuard<'_, Progress>) -> Result<(), ReplayError> {
+        let common = Arc::clone(&self.common);
+        common.runs(progress);
+        let mut event = self.depart()?;
+        loop {
+            event = match event {
+                Event::Signal(stopped, signal) if is_from_outside(&stopped, signal)? => {
+                    if signal == libc::SIGSTOP
+                        && std::mem::take(&mut common.lock().interrupted)
+                        && !is_in_interceptor(stopped.registers()?.rip)
+                    {
+                        self.at = At::Ready(stopped, 0);
+                        self.last_call = None;
+                        return Ok(());
+                    }
+                    stopped.run(Resume::Continue, 0)?
+                }
+                // What the call's arguments point to is not there: no such call is in the log, which the tracer is to find.
+                Event::Signal(stopped, signal) if code::contains(stopped.registers()?.rip) => {
+                    let mut leave = stopped.registers()?;
+                    leave.rip = code::places().abandon;
+                    let kernel = self.kernel();
+                    let (stopped, _) = signals::undo_forced(stopped, &leave, signal, kernel.signals())?;
+                    stopped.run(Resume::Continue, 0)?
+                }
+                Event::Dead(status) => {
+                    self.at = At::Dead(status);
+                    return Ok(());
+                }
+                other => {
+                    self.at = At::Arrived(other);
+                    return Ok(());
+                }
+            };
+        }
+    }
+
+    /// Takes the next record outside: lets the process reach it, compares, and applies it. Says the wait status at the end.
+    fn next(&mut self, progress: &mut Progress) -> Result<Option<i32>, ReplayError> {
+        let Some(Item { lsn, record, .. }) = progress.feed.pop_front_outside() else { return Ok(None) };
+        let at_return = record.kind == Kind::Patch
+            || record.kind == Kind::Signal && Placement::from_result(record.result) == Some(Placement::Exit);
+        if progress.free && at_return {
+            let expected = "a call, a trapped instruction, a fault or the end, as the record before is FAST";
+            return Err(self.diverged(lsn, &record, expected, describe(&record), None));
+        }
         match record.kind {
             Kind::Call => self.last_call = Some((record.number.into(), record.result)),
             Kind::Patch | Kind::Epoch => {}
             Kind::Signal | Kind::Instruction | Kind::End => self.last_call = None,
         }
         match record.kind {
-            Kind::Call => self.call(lsn, record, outputs)?,
-            Kind::Signal => self.signal(lsn, record)?,
-            Kind::Instruction => self.instruction(lsn, record)?,
-            Kind::Patch => self.patch(record)?,
+            Kind::Call => self.call(lsn, &record, progress)?,
+            Kind::Signal => self.signal(lsn, &record, progress)?,
+            Kind::Instruction => self.instruction(lsn, &record, &progress.kernel)?,
+            Kind::Patch => self.patch(&record)?,
             Kind::Epoch => {}
-            Kind::End => self.end(lsn, record)?,
+            Kind::End => self.end(lsn, &record, progress.free)?,
         }
-        if let Err(error) = self.kernel.apply(record) {
-            return Err(self.diverged(
-                lsn,
-                record,
-                "a record that the kernel-state model can follow",
-                error.to_string(),
-                None,
-            ));
+        let ended = (record.kind == Kind::End).then(|| abi::int_result(record.result));
+        progress.applied(lsn, record)?;
+        self.lsn = progress.lsn;
+        progress.feed.close();
+        if ended.is_some() {
+            // The source may have something to say about what follows.
+            progress.refill();
         }
-        self.kernel.take_unlistened();
-        self.lsn = lsn.advance(record.encoded_len());
-        if self.last.len() == KEPT_RECORDS {
-            self.last.pop_front();
+        progress.report();
+        Ok(ended)
+    }
+
+    /// The log is at its end: the process is brought to where it goes on from.
+    fn settle(&mut self, interrupted: bool) -> Result<(), ReplayError> {
+        self.shared.set_mode(Mode::Outside);
+        let (mut stopped, regs, trap) = match self.take() {
+            At::Arrived(Event::Seccomp(stopped)) => {
+                let regs = signals::before_call(&stopped.registers()?);
+                if interrupted {
+                    stopped.skip_call(0)?;
+                }
+                (stopped, regs, None)
+            }
+            At::Arrived(Event::Signal(stopped, signal)) => {
+                let regs = stopped.registers()?;
+                (stopped, regs, Some(signal))
+            }
+            other => {
+                self.at = other;
+                return Ok(());
+            }
+        };
+        self.last_call = None;
+        if interrupted {
+            // It had stopped by itself when the interruption came, which it must not meet later.
+            stopped = match stopped.run(Resume::Continue, 0)? {
+                Event::Signal(stopped, libc::SIGSTOP) => stopped,
+                Event::Dead(status) => {
+                    self.at = At::Dead(status);
+                    return Ok(());
+                }
+                other => {
+                    return Err(ReplayError::Tracee(TraceeError::Unexpected {
+                        pid: other.stopped().map_or(0, Stopped::pid),
+                        expected: "the stop that was asked for",
+                        found: other.name(),
+                    }));
+                }
+            };
         }
-        self.last.push_back((lsn, describe(record)));
+        match trap {
+            Some(signal) => {
+                let kernel = self.kernel();
+                stopped = signals::undo_forced(stopped, &regs, signal, kernel.signals())?.0;
+            }
+            None => stopped.set_registers(&regs)?,
+        }
+        self.at = At::Ready(stopped, 0);
         Ok(())
     }
 
@@ -205,7 +366,7 @@ impl Driver {
             At::Ready(stopped, _) => (stopped, None, false),
             At::Exiting(stopped) => (stopped, None, true),
             At::Delivering(stopped, record) => (stopped, Some(record), false),
-            At::Dead(_) | At::Lost => return Ok(None),
+            At::Arrived(_) | At::Dead(_) | At::Lost => return Ok(None),
         };
         let mut registers = stopped.registers()?;
         if exiting {
@@ -224,17 +385,24 @@ impl Driver {
             let original = self.restart.filter(|_| number == u64::from(nr::RESTART_SYSCALL));
             registers.rax = original.map_or(number, |(shape, _)| shape.number.into());
         }
-        let Self { kernel, sites, file_areas, lsn, .. } = self;
-        Ok(Some(Point { stopped, registers, deliver, returned_from, kernel, sites, file_areas, lsn }))
+        let (kernel, lsn) = {
+            let progress = self.common.lock();
+            (progress.kernel.clone(), progress.lsn)
+        };
+        let Self { sites, patches, file_areas, shared, .. } = self;
+        Ok(Some(Point { stopped, registers, deliver, returned_from, kernel, sites, patches, file_areas, lsn, shared }))
     }
 
     /// Ends the process.
     pub fn kill(self) {
-        if let At::Ready(stopped, _) | At::Delivering(stopped, _) | At::Exiting(stopped) = self.at {
-            put_down(stopped);
+        match self.at {
+            At::Ready(stopped, _) | At::Delivering(stopped, _) | At::Exiting(stopped) => put_down(stopped),
+            At::Arrived(event) => event.into_stopped().map_or((), put_down),
+            At::Dead(_) | At::Lost => {}
         }
     }
 
+    /// What the records before it were is added where they are known.
     fn diverged(
         &self,
         lsn: Lsn,
@@ -249,7 +417,7 @@ impl Driver {
             expected: expected.into(),
             found: found.into(),
             registers,
-            last: self.last.iter().cloned().collect(),
+            last: Vec::new(),
         }))
     }
 
@@ -257,17 +425,18 @@ impl Driver {
         std::mem::replace(&mut self.at, At::Lost)
     }
 
-    /// Runs to the next stop. Signals that somebody sent to the replica from outside are not part of the log.
-    fn advance(&mut self, lsn: Lsn, record: &Record) -> Result<Event, ReplayError> {
+    /// Lets it go, and waits for the next stop.
+    fn depart(&mut self) -> Result<Event, ReplayError> {
         let (stopped, signal) = match self.take() {
             At::Ready(stopped, signal) => (stopped, signal),
             At::Delivering(stopped, delivering) => (stopped, i32::from(delivering.number)),
             At::Exiting(stopped) => (stopped, 0),
+            At::Arrived(event) => return Ok(event),
             At::Dead(status) => {
                 self.at = At::Dead(status);
                 return Ok(Event::Dead(status));
             }
-            At::Lost => return Err(self.diverged(lsn, record, "a process", "none: it was lost before", None)),
+            At::Lost => return Err(ReplayError::Lost),
         };
         if let Some((number, code)) = self.returned.take()
             && signal == 0
@@ -277,7 +446,12 @@ impl Driver {
             regs.rax = if code == signals::RESTART_BLOCK { nr::RESTART_SYSCALL.into() } else { number };
             stopped.set_registers(&regs)?;
         }
-        let mut event = stopped.run(Resume::Continue, signal)?;
+        Ok(stopped.run(Resume::Continue, signal)?)
+    }
+
+    /// Runs to the next stop. Signals that somebody sent to the replica from outside are not part of the log.
+    fn advance(&mut self) -> Result<Event, ReplayError> {
+        let mut event = self.depart()?;
         loop {
             event = match event {
                 Event::Signal(stopped, signal) if is_from_outside(&stopped, signal)? => {
@@ -288,18 +462,16 @@ impl Driver {
         }
     }
 
-    fn call(&mut self, lsn: Lsn, record: &Record, outputs: &mut dyn Outputs) -> Result<(), ReplayError> {
-        let stopped = match self.advance(lsn, record)? {
+    fn call(&mut self, lsn: Lsn, record: &Record, progress: &mut Progress) -> Result<(), ReplayError> {
+        let stopped = match self.advance()? {
             Event::Seccomp(stopped) => stopped,
             other => return Err(self.wrong_stop(lsn, record, other)),
         };
         let regs = stopped.registers()?;
         let mut call = call_of(&regs);
-        let found = Record { number: call.record_number(), ..Record::new(Kind::Call, 0, 0) };
-        if call.number != u64::from(record.number) || call.args[..record.args.len()] != record.args[..] {
-            let mut found = found;
-            found.args = call.args[..record.args.len()].to_vec();
-            return Err(self.diverged(lsn, record, describe(record), describe(&found), Some(regs)));
+        let other = (0..6).any(|index| record.logged_arg(index).is_some_and(|logged| logged != call.args[index]));
+        if call.number != u64::from(record.number) || other {
+            return Err(self.diverged(lsn, record, describe(record), format!("the call {}", shown(&call)), Some(regs)));
         }
         let shape = match syscall::resolve(call.number, &call.args) {
             // A refused call has no check: nothing was executed, nothing is compared but the call itself.
@@ -324,15 +496,17 @@ impl Driver {
             call.args = args.args;
         }
         let gathered = syscall::at_entry(shape, &call.args, &stopped);
-        let logged: Vec<&Segment> = record.segments.iter().filter(|s| s.role == SegmentRole::In).collect();
-        if !gathered.inputs.iter().eq(logged.iter().copied()) {
+        let logged = || record.segments.iter().filter(|s| s.role == SegmentRole::In);
+        let comparable = |s| (Segment::place(s, &call.args), s.arg, s.bytes.as_slice());
+        if !gathered.inputs.iter().map(comparable).eq(logged().map(comparable)) {
             let show = |segments: &mut dyn Iterator<Item = &Segment>| {
-                segments
-                    .map(|s| format!("argument {} at {:#x}: {:?}", s.arg, s.address, String::from_utf8_lossy(&s.bytes)))
-                    .collect::<Vec<_>>()
-                    .join("; ")
+                let one = |s: &Segment| {
+                    let place = s.place(&call.args).map_or_else(|| "nowhere".to_owned(), |at| format!("at {at:#x}"));
+                    format!("argument {} {place}: {:?}", s.arg, String::from_utf8_lossy(&s.bytes))
+                };
+                segments.map(one).collect::<Vec<_>>().join("; ")
             };
-            let (expected, found) = (show(&mut logged.into_iter()), show(&mut gathered.inputs.iter()));
+            let (expected, found) = (show(&mut logged()), show(&mut gathered.inputs.iter()));
             return Err(self.diverged(lsn, record, expected, found, Some(regs)));
         }
         let stopped = match shape.class {
@@ -341,7 +515,7 @@ impl Driver {
                     self.at = At::Exiting(stopped);
                     return Ok(());
                 }
-                self.execute(lsn, record, stopped, &regs)?
+                self.execute(lsn, record, stopped, &regs, &progress.kernel)?
             }
             _ => {
                 stopped.skip_call(record.result)?;
@@ -353,18 +527,23 @@ impl Driver {
         }
         let interrupted = signals::is_restart(record.result) || record.result == -i64::from(libc::EINTR);
         for segment in record.segments.iter().filter(|s| s.role == SegmentRole::Out) {
-            let known = self.overwritten.iter().any(|(address, _)| *address == segment.address);
+            let Some(place) = segment.place(&call.args) else {
+                let found = format!("no place for it: the call {}", shown(&call));
+                let expected = format!("memory at argument {}", segment.arg);
+                return Err(self.diverged(lsn, record, expected, found, Some(regs)));
+            };
+            let known = self.overwritten.iter().any(|(address, _)| *address == place);
             if interrupted
                 && !known
-                && let Ok(before) = stopped.bytes(segment.address, segment.bytes.len())
+                && let Ok(before) = stopped.bytes(place, segment.bytes.len())
             {
-                self.overwritten.push((segment.address, before));
+                self.overwritten.push((place, before));
             }
             // What a failed call left is often what was there: memory that cannot be written is not touched.
-            let there = record.result < 0
-                && stopped.bytes(segment.address, segment.bytes.len()).is_ok_and(|b| b == segment.bytes);
+            let there =
+                record.result < 0 && stopped.bytes(place, segment.bytes.len()).is_ok_and(|b| b == segment.bytes);
             if !there {
-                stopped.write(segment.address, &segment.bytes)?;
+                stopped.write(place, &segment.bytes)?;
             }
         }
         let (bulk, check) = match syscall::at_exit(&gathered, shape, &call.args, record.result, &stopped) {
@@ -372,10 +551,13 @@ impl Driver {
             Err(fault) => return Err(self.diverged(lsn, record, "readable output", fault.to_string(), Some(regs))),
         };
         if check != record.check {
-            let expected = format!("digest {:#018x} of what the call reads", record.check);
-            return Err(self.diverged(lsn, record, expected, format!("{check:#018x}"), Some(regs)));
+            let what =
+                if shape.recomputed == 0 { "what the call reads" } else { "its other arguments and what it reads" };
+            let expected = format!("digest {:#018x} of {what}", record.check);
+            let found = format!("{check:#018x} in the call {}", shown(&call));
+            return Err(self.diverged(lsn, record, expected, found, Some(regs)));
         }
-        self.output(&call, &bulk, record, outputs);
+        progress.output(abi::int(call.args[0]), record, &bulk);
         if signals::is_restart(record.result) {
             self.returned = Some((call.number, record.result));
         }
@@ -388,24 +570,8 @@ impl Driver {
         Ok(())
     }
 
-    fn output(&self, call: &Call, bulk: &[u8], record: &Record, outputs: &mut dyn Outputs) {
-        let sent = match record.number {
-            nr::SENDFILE => record.bytes_of(SegmentRole::Sent).unwrap_or_default(),
-            _ => bulk,
-        };
-        if sent.is_empty() {
-            return;
-        }
-        let fd = abi::int(call.args[0]);
-        if let Some(conn) = self.kernel.conn_of_fd(fd) {
-            outputs.produced(conn, sent);
-        } else if let Some(Object::Inherited(inherited)) = self.kernel.object(fd) {
-            outputs.inherited(inherited.number, sent);
-        }
-    }
-
-    fn instruction(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
-        let (stopped, signal) = match self.advance(lsn, record)? {
+    fn instruction(&mut self, lsn: Lsn, record: &Record, kernel: &Kernel) -> Result<(), ReplayError> {
+        let (stopped, signal) = match self.advance()? {
             Event::Signal(stopped, signal) => (stopped, signal),
             other => return Err(self.wrong_stop(lsn, record, other)),
         };
@@ -413,7 +579,7 @@ impl Driver {
         match instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
             Some(trapped) if trapped.site == record.arg(0) && trapped.instruction as u16 == record.number => {
                 let after = instructions::apply(trapped, record, &regs);
-                let (stopped, _) = signals::undo_forced(stopped, &after, signal, self.kernel.signals())?;
+                let (stopped, _) = signals::undo_forced(stopped, &after, signal, kernel.signals())?;
                 self.at = At::Ready(stopped, 0);
                 Ok(())
             }
@@ -422,26 +588,41 @@ impl Driver {
     }
 
     fn patch(&mut self, record: &Record) -> Result<(), ReplayError> {
+        self.patches.learn(record);
         if let At::Ready(stopped, _) = &self.at {
             for segment in &record.segments {
                 stopped.write(segment.address, &segment.bytes)?;
             }
+            let mut regs = stopped.registers()?;
+            if let Some(moved) = self.patches.moved(regs.rip).filter(|_| record.arg(0) != 0) {
+                regs.rip = moved;
+                stopped.set_registers(&regs)?;
+            }
         }
-        self.sites.add(record.segments.iter().map(|s| s.address));
+        if record.arg(0) == 0 {
+            self.sites.add(record.segments.iter().map(|s| s.address));
+        }
         Ok(())
     }
 
-    fn end(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
+    fn end(&mut self, lsn: Lsn, record: &Record, free: bool) -> Result<(), ReplayError> {
         let status = abi::int_result(record.result);
         // The signal took it in the midst of its own code, wherever that was, or is the one that is being delivered.
-        if libc::WIFSIGNALED(status) && matches!(self.at, At::Ready(_, 0) | At::Delivering(..)) {
-            if let At::Ready(stopped, _) | At::Delivering(stopped, _) = self.take() {
-                put_down(stopped);
+        let anywhere = match &self.at {
+            At::Ready(_, 0) | At::Delivering(..) => true,
+            At::Arrived(_) => free,
+            _ => false,
+        };
+        if is_death(record) && anywhere {
+            match self.take() {
+                At::Ready(stopped, _) | At::Delivering(stopped, _) => put_down(stopped),
+                At::Arrived(event) => event.into_stopped().map_or((), put_down),
+                _ => {}
             }
             self.at = At::Dead(status);
             return Ok(());
         }
-        match self.advance(lsn, record)? {
+        match self.advance()? {
             Event::Dead(found) if found == status => {
                 self.at = At::Dead(status);
                 Ok(())
@@ -467,15 +648,20 @@ impl Driver {
         };
         let found = match regs {
             Some(regs) if name == "a system call" => {
-                let call = call_of(&regs);
-                let mut record = Record::new(Kind::Call, call.record_number(), 0);
-                record.args = call.args.to_vec();
-                format!("the call {}", describe(&record))
+                format!("the call {}", shown(&call_of(&regs)))
             }
             _ => name,
         };
         self.diverged(lsn, record, describe(record), found, regs)
     }
+}
+
+/// A call that has not been made yet, with all its arguments.
+fn shown(call: &Call) -> String {
+    let args = syscall::resolve(call.number, &call.args).map_or(6, |shape| usize::from(shape.nargs));
+    let args: Vec<String> = call.args[..args].iter().map(|arg| format!("{arg:#x}")).collect();
+    let record = Record::new(Kind::Call, call.record_number(), 0).with_args(&call.args);
+    format!("{}({})", call_name(&record), args.join(", "))
 }
 
 fn put_down(stopped: Stopped) {
@@ -491,6 +677,14 @@ fn put_down(stopped: Stopped) {
 fn interrupted((number, result): (u64, i64)) -> Option<u64> {
     let done_all_the_same = [nr::CLOSE, nr::CONNECT].iter().any(|&other| number == u64::from(other));
     (result == -i64::from(libc::EINTR) && !done_all_the_same).then_some(number)
+}
+
+/// Whether this is code of ftrun's own: the process is within a call then.
+fn is_in_interceptor(rip: u64) -> bool {
+    let within = |start: u64, len: u64| (start..start + len).contains(&rip);
+    within(inject::PAGE, inject::PAGE_END - inject::PAGE)
+        || within(layout::CODE, layout::CODE_LEN)
+        || [layout::LOW, layout::MIDDLE, layout::HIGH].iter().any(|&at| within(at, layout::TRAMPOLINES_LEN))
 }
 
 /// Whether a signal was sent, by a process or a terminal: it is no fault of the replayed program then.

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use common::ids::{Epoch, Lsn};
@@ -16,26 +16,23 @@ use common::orders::{Progress, ToProxy};
 use common::pair::channel::{self, FromPrimary};
 use common::pair::message::{ToBackup, ToPrimary};
 use common::pair::state::Event;
-use common::record::Record;
 use tracer::control::ProxyControl;
 
-/// A record that waits for the driver.
-#[derive(Debug)]
-pub struct Item {
-    /// Where it stands.
-    pub lsn: Lsn,
-    /// The record.
-    pub record: Record,
-    arrived: Instant,
-}
+use crate::bell::Bell;
+use crate::feed::Item;
+use crate::progress::{Next, Source};
 
 #[derive(Debug)]
 struct State {
     queue: VecDeque<Item>,
     acknowledging: bool,
     draining: bool,
+    /// What the driver has and has not replayed is to be forgotten.
+    forget: bool,
     received: Lsn,
     replayed: Lsn,
+    /// When the oldest record arrived that the driver has and has not replayed.
+    oldest: Option<Instant>,
     /// The primary's clock in its last frame, and when that arrived.
     clock: Option<(u64, Instant)>,
 }
@@ -44,7 +41,7 @@ struct State {
 #[derive(Debug)]
 pub struct Intake {
     state: Mutex<State>,
-    ready: Condvar,
+    bell: Arc<Bell>,
     channel: Mutex<TcpStream>,
     proxy: Option<Arc<ProxyControl>>,
     keep_acknowledging: bool,
@@ -58,13 +55,15 @@ impl Intake {
             queue: VecDeque::new(),
             acknowledging: true,
             draining: false,
+            forget: false,
             received: lsn,
             replayed: lsn,
+            oldest: None,
             clock: None,
         };
         Self {
             state: Mutex::new(state),
-            ready: Condvar::new(),
+            bell: Arc::default(),
             channel: Mutex::new(channel),
             proxy,
             keep_acknowledging: false,
@@ -127,8 +126,9 @@ impl Intake {
         state.queue.extend(items);
         state.received = frame.header.end_lsn();
         state.clock = Some((frame.header.time, arrived));
-        self.ready.notify_one();
         self.acknowledge(&state, progress);
+        drop(state);
+        self.bell.ring();
         Ok(())
     }
 
@@ -170,36 +170,31 @@ impl Intake {
         state.acknowledging = false;
         state.draining = true;
         drop(state);
-        self.ready.notify_one();
+        self.bell.ring();
+    }
+
+    /// Is rung when there is something for the driver.
+    #[must_use]
+    pub fn bell(&self) -> Arc<Bell> {
+        Arc::clone(&self.bell)
     }
 
     /// Test only: forgets what is in hand.
     #[doc(hidden)]
     pub fn skip(&self) {
-        self.lock().queue.clear();
+        let mut state = self.lock();
+        state.queue.clear();
+        state.forget = true;
+        drop(state);
         self.drain();
-    }
-
-    /// The next record; waits for it. `None` when the log is drained.
-    #[must_use]
-    pub fn next(&self) -> Option<Item> {
-        let state = self.lock();
-        let waiting = |state: &mut State| state.queue.is_empty() && !state.draining;
-        let mut state = self.ready.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner);
-        state.queue.pop_front()
-    }
-
-    /// The driver has applied the log up to here.
-    pub fn replayed(&self, lsn: Lsn) {
-        self.lock().replayed = lsn;
     }
 
     /// Received, replayed, and for how long the oldest record in hand has been waiting, in milliseconds.
     #[must_use]
     pub fn progress(&self) -> (Lsn, Lsn, u64) {
         let state = self.lock();
-        let lag =
-            state.queue.front().map_or(0, |item| u64::try_from(item.arrived.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let oldest = state.oldest.or_else(|| state.queue.front().map(|item| item.arrived));
+        let lag = oldest.map_or(0, |arrived| u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX));
         (state.received, state.replayed, lag)
     }
 
@@ -209,5 +204,25 @@ impl Intake {
         self.lock()
             .clock
             .map(|(time, arrived)| time.saturating_add(u64::try_from(arrived.elapsed().as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Source for Arc<Intake> {
+    fn poll(&mut self) -> Next {
+        let mut state = self.lock();
+        if state.forget {
+            return Next::Forget;
+        }
+        match state.queue.pop_front() {
+            Some(item) => Next::Item(item),
+            None if state.draining => Next::End,
+            None => Next::NotYet,
+        }
+    }
+
+    fn replayed(&mut self, lsn: Lsn, oldest: Option<Instant>) {
+        let mut state = self.lock();
+        state.replayed = lsn;
+        state.oldest = oldest;
     }
 }

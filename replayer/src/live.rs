@@ -6,6 +6,7 @@ mod mappings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::ids::{ConnId, Epoch, ReplicaId};
@@ -16,6 +17,8 @@ use thiserror::Error;
 use tracer::control::{ControlError, ProxyControl};
 use tracer::inject::{Held, InjectError, Session};
 use tracer::instructions::Sites;
+use tracer::interceptor::patches::Patches;
+use tracer::interceptor::shared::Shared;
 use tracer::recorder::FileAreas;
 use tracer::signals;
 use tracer::tracee::{Registers, Stopped, TraceeError};
@@ -79,6 +82,10 @@ pub struct Living {
     pub kernel: Kernel,
     /// Patched instructions.
     pub sites: Sites,
+    /// Sites that go to the interceptor.
+    pub patches: Patches,
+    /// What it shares with its interceptor.
+    pub shared: Arc<Shared>,
     /// Memory that holds what a file held, and is not mapped from it.
     pub file_areas: FileAreas,
     /// Signals that came meanwhile.
@@ -98,7 +105,8 @@ pub fn go_live(
     identity: Identity,
     clock_offset: i64,
 ) -> Result<Living, LiveError> {
-    let Point { stopped, registers, deliver, returned_from, kernel, sites, mut file_areas, .. } = point;
+    let Point { stopped, registers, deliver, returned_from, kernel, sites, patches, shared, mut file_areas, .. } =
+        point;
     let mut sockets = Resumed::prepare(&kernel, identity.advertise)?;
     if let Some(proxy) = proxy {
         take_over(&kernel, proxy, retained, identity, Some(&mut sockets))?;
@@ -122,7 +130,7 @@ pub fn go_live(
         None => (stopped, 0),
     };
     let returned_from = returned_from.filter(|_| signal == 0).map(|number| (registers, number));
-    Ok(Living { stopped, signal, returned_from, kernel, sites, file_areas, held, report })
+    Ok(Living { stopped, signal, returned_from, kernel, sites, patches, shared, file_areas, held, report })
 }
 
 /// Tells the proxy who acts now and brings its connections here. Connections that the server has closed get what is left of

@@ -2,14 +2,20 @@
 //!
 //! Descriptors are not restored: during replay none is needed, and going live makes them from the model.
 
+use std::sync::Arc;
+
 use common::abi;
 use common::codec;
+use common::ids::Lsn;
 use common::kernel::Kernel;
 use common::snapshot::{Area, Chunk, ContentHash, ContentSource, Manifest, StoreError};
 use common::syscall::{Memory, nr};
+use nix::errno::Errno;
 use thiserror::Error;
 use tracer::inject::{self, InjectError, Session};
+use tracer::interceptor::{self, shared::Shared};
 use tracer::launch::{self, LaunchError};
+use tracer::recorder::FileAreas;
 use tracer::sys::ptrace;
 use tracer::tracee::{Stopped, TraceeError};
 
@@ -49,6 +55,9 @@ pub enum RestoreError {
     /// The model cannot be decoded.
     #[error("the snapshot's kernel-state model: {0}")]
     Model(#[from] codec::CodecError),
+    /// Memory that is shared with it could not be made.
+    #[error("no memory to share with the server's process: {0}")]
+    Shared(Errno),
     /// The blank process could not be made.
     #[error(transparent)]
     Launch(#[from] LaunchError),
@@ -60,6 +69,21 @@ pub enum RestoreError {
     Tracee(#[from] TraceeError),
 }
 
+/// A process that stands where a captured one stood.
+#[derive(Debug)]
+pub struct Restored {
+    /// The process.
+    pub stopped: Stopped,
+    /// The kernel state.
+    pub kernel: Kernel,
+    /// What it shares with the interceptor in it.
+    pub shared: Arc<Shared>,
+    /// Memory that was mapped from files.
+    pub file_areas: FileAreas,
+    /// Where its log begins.
+    pub lsn: Lsn,
+}
+
 /// Restores a snapshot into a new process, which stands where the captured one stood.
 ///
 /// # Errors
@@ -68,7 +92,7 @@ pub fn restore(
     manifest: &Manifest,
     contents: &dyn ContentSource,
     cpu: Option<usize>,
-) -> Result<(Stopped, Kernel), RestoreError> {
+) -> Result<Restored, RestoreError> {
     let lacking = manifest.cpu.missing_from(&tracer::cpu::features());
     if !lacking.is_empty() {
         return Err(RestoreError::Features(lacking));
@@ -76,13 +100,13 @@ pub fn restore(
     let kernel: Kernel = codec::decode(&manifest.kernel)?;
     let regs =
         ptrace::registers_from_bytes(&manifest.registers).ok_or(RestoreError::Registers(manifest.registers.len()))?;
-    let stopped = launch::blank(cpu)?;
+    let shared = Arc::new(Shared::new().map_err(RestoreError::Shared)?);
+    let stopped = launch::blank(cpu, &shared)?;
     let provisional = launch::provisional(&stopped)?;
     let pid = stopped.pid();
     let mut session = Session::begin(stopped, regs);
     for mapping in launch::maps(pid)? {
-        let own = mapping.start < inject::PAGE_END && mapping.end > inject::PAGE;
-        if !own && mapping.name != "[vsyscall]" {
+        if !interceptor::is_own(mapping.start, mapping.end) && mapping.name != "[vsyscall]" {
             let args = [mapping.start, mapping.end - mapping.start, 0, 0, 0, 0];
             session = session.call(nr::MUNMAP.into(), args)?.0;
         }
@@ -98,7 +122,8 @@ pub fn restore(
     stopped.set_xstate(&manifest.xstate)?;
     stopped.set_signal_mask(kernel.mask())?;
     provisional.keep();
-    Ok((stopped, kernel))
+    let file_areas = FileAreas::in_snapshot(&manifest.memory);
+    Ok(Restored { stopped, kernel, shared, file_areas, lsn: manifest.lsn })
 }
 
 /// Limits decide where a stack stops growing and when memory is refused: they are part of the state. Others may differ where

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::clock;
 use crate::inject::{self, InjectError, Session};
+use crate::interceptor;
 use crate::launch::{self, LaunchError};
 use crate::sys::ptrace;
 use crate::tracee::{Stopped, TraceeError};
@@ -97,8 +98,7 @@ pub fn capture(
     let pid = stopped.pid();
     let mut memory = Vec::new();
     for mapping in launch::maps(pid)? {
-        let own = mapping.start < inject::PAGE_END && mapping.end > inject::PAGE;
-        if own || mapping.name == "[vsyscall]" {
+        if interceptor::is_own(mapping.start, mapping.end) || mapping.name == "[vsyscall]" {
             continue;
         }
         let mut flags = if mapping.shared { 0 } else { Area::PRIVATE };

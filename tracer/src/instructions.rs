@@ -94,7 +94,6 @@ pub fn tsc() -> u64 {
 /// below `seen`.
 #[must_use]
 pub fn answer(trapped: Trapped, regs: &Registers, tsc_offset: u64, seen: u64) -> Record {
-    let mut record = Record::new(Kind::Instruction, trapped.instruction as u16, 0);
     let split = |tsc: u64| {
         let tsc = tsc.wrapping_add(tsc_offset).max(seen);
         (tsc & 0xffff_ffff, tsc >> 32)
@@ -114,8 +113,7 @@ pub fn answer(trapped: Trapped, regs: &Registers, tsc_offset: u64, seen: u64) ->
             without_hidden(leaf, subleaf, cpu::cpuid(leaf, subleaf)).map(u64::from)
         }
     };
-    record.args = vec![trapped.site, rax, rbx, rcx, rdx];
-    record
+    Record::new(Kind::Instruction, trapped.instruction as u16, 0).with_args(&[trapped.site, rax, rbx, rcx, rdx])
 }
 
 /// (leaf, subleaf, register from EAX on, bit) of instructions whose results cannot be recorded: a program that asks first does

@@ -5,8 +5,10 @@ mod program;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 
+use common::abi;
 use common::syscall::{Memory, nr};
 use nix::errno::Errno;
 use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
@@ -14,6 +16,9 @@ use thiserror::Error;
 
 pub use self::program::find_program;
 use crate::inject::{self, InjectError, Session};
+use crate::interceptor;
+use crate::interceptor::layout as at;
+use crate::interceptor::shared::Shared;
 use crate::sys::pidfd::Provisional;
 use crate::sys::ptrace::{self, Resume};
 use crate::sys::spawn::{self, Image, Program, Step};
@@ -77,7 +82,30 @@ fn c_string(bytes: &[u8]) -> Result<CString, LaunchError> {
     CString::new(bytes).map_err(|_| LaunchError::Prepare("an argument contains a NUL byte".into()))
 }
 
+/// Every call stops for the tracer, but those of the interceptor's one `syscall` instruction.
 fn filter() -> Result<seccompiler::BpfProgram, LaunchError> {
+    let behind = interceptor::code::places().behind;
+    let [low, high] = [abi::uint(behind), abi::uint(behind >> 32)];
+    // struct seccomp_data: the instruction pointer, behind the instruction, stands at offset 8.
+    let [load, equal, give] = [
+        libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
+        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+        libc::BPF_RET | libc::BPF_K,
+    ];
+    let instruction =
+        |code: u32, jt, jf, k| seccompiler::sock_filter { code: u16::try_from(code).unwrap_or_default(), jt, jf, k };
+    let mut program = vec![
+        instruction(load, 0, 0, 8),
+        instruction(equal, 0, 3, low),
+        instruction(load, 0, 0, 12),
+        instruction(equal, 0, 1, high),
+        instruction(give, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    program.extend(stop_all()?);
+    Ok(program)
+}
+
+fn stop_all() -> Result<seccompiler::BpfProgram, LaunchError> {
     let build = || {
         let filter =
             SeccompFilter::new(BTreeMap::new(), SeccompAction::Trace(0), SeccompAction::Allow, TargetArch::x86_64)?;
@@ -90,7 +118,7 @@ fn filter() -> Result<seccompiler::BpfProgram, LaunchError> {
 ///
 /// # Errors
 /// When it cannot be found, executed or traced.
-pub fn launch(command: &Command) -> Result<Stopped, LaunchError> {
+pub fn launch(command: &Command, shared: &Shared) -> Result<Stopped, LaunchError> {
     let name = command.argv.first().ok_or_else(|| LaunchError::Prepare("no program is named".into()))?;
     let found = find_program(name)?;
     let (path, argv) = program::through_env(&found, &command.argv)?.unwrap_or((found, command.argv.clone()));
@@ -107,13 +135,14 @@ pub fn launch(command: &Command) -> Result<Stopped, LaunchError> {
         filter: filter()?,
         cpu: command.cpu,
         new_session: false,
+        keep: shared.file().as_raw_fd(),
     };
     let stopped = start(&image).map_err(|error| match error {
         LaunchError::Exec(reason) => LaunchError::NotExecutable { program: path.display().to_string(), reason },
         other => other,
     })?;
     let provisional = provisional(&stopped)?;
-    let stopped = prepare(stopped)?;
+    let stopped = prepare(stopped, shared)?;
     provisional.keep();
     Ok(stopped)
 }
@@ -130,7 +159,7 @@ pub fn provisional(stopped: &Stopped) -> Result<Provisional, LaunchError> {
 ///
 /// # Errors
 /// When it cannot be made or traced.
-pub fn blank(cpu: Option<usize>) -> Result<Stopped, LaunchError> {
+pub fn blank(cpu: Option<usize>, shared: &Shared) -> Result<Stopped, LaunchError> {
     let file = spawn::memory_file(c"ftrun-blank", &blank_program())
         .map_err(|errno| LaunchError::Prepare(format!("a memory file: {errno}")))?;
     let image = Image {
@@ -140,12 +169,13 @@ pub fn blank(cpu: Option<usize>) -> Result<Stopped, LaunchError> {
         filter: filter()?,
         cpu,
         new_session: false,
+        keep: shared.file().as_raw_fd(),
     };
     let stopped = start(&image)?;
     let provisional = provisional(&stopped)?;
     let regs = stopped.registers()?;
     let session = Session::begin(stopped, regs);
-    let (stopped, _) = map_scratch(session)?.end()?;
+    let (stopped, _) = map_interceptor(map_scratch(session)?, shared)?.end()?;
     provisional.keep();
     Ok(stopped)
 }
@@ -230,7 +260,7 @@ fn exec_failure(errno: Errno) -> String {
 }
 
 /// Hides the vDSO, puts ftrun's page in.
-fn prepare(stopped: Stopped) -> Result<Stopped, LaunchError> {
+fn prepare(stopped: Stopped, shared: &Shared) -> Result<Stopped, LaunchError> {
     hide_vdso(&stopped)?;
     let regs = stopped.registers()?;
     // The program's own first bytes serve as the first place for a system call.
@@ -244,7 +274,7 @@ fn prepare(stopped: Stopped) -> Result<Stopped, LaunchError> {
     session.process().write(regs.rip, &original)?;
     session.process().write(inject::PAGE, &inject::CODE)?;
     session.use_page();
-    session = map_scratch(session)?;
+    session = map_interceptor(map_scratch(session)?, shared)?;
     for area in maps(session.process().pid())? {
         if area.name.starts_with("[vdso") || area.name.starts_with("[vvar") {
             session = session.call(nr::MUNMAP.into(), [area.start, area.end - area.start, 0, 0, 0, 0])?.0;
@@ -259,6 +289,35 @@ fn map_scratch(session: Session) -> Result<Session, LaunchError> {
     let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
     let args = [inject::SCRATCH, inject::SCRATCH_LEN as u64, protection, fixed, u64::MAX, 0];
     Ok(session.call(nr::MMAP.into(), args)?.0)
+}
+
+/// The interceptor's code, room for trampolines, and the shared memory, of which the process has a descriptor until now.
+fn map_interceptor(mut session: Session, shared: &Shared) -> Result<Session, LaunchError> {
+    let code = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+    let own = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
+    for (start, len) in [
+        (at::CODE, at::CODE_LEN),
+        (at::LOW, at::TRAMPOLINES_LEN),
+        (at::MIDDLE, at::TRAMPOLINES_LEN),
+        (at::HIGH, at::TRAMPOLINES_LEN),
+    ] {
+        session = session.call(nr::MMAP.into(), [start, len, code, own, u64::MAX, 0])?.0;
+    }
+    session.process().write(at::CODE, interceptor::code::IMAGE)?;
+    let fd = abi::word(shared.file().as_raw_fd());
+    let data = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+    let both = (libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE) as u64;
+    let output = at::CONTROL_LEN + at::RING_LEN;
+    for (start, len, offset) in [
+        (at::CONTROL, at::CONTROL_LEN, 0),
+        (at::RING, at::RING_LEN, at::CONTROL_LEN),
+        (at::RING + at::RING_LEN, at::RING_LEN, at::CONTROL_LEN),
+        (at::OUTPUT, at::OUTPUT_LEN, output),
+        (at::OUTPUT + at::OUTPUT_LEN, at::OUTPUT_LEN, output),
+    ] {
+        session = session.call(nr::MMAP.into(), [start, len, data, both, fd, offset])?.0;
+    }
+    Ok(session.call(nr::CLOSE.into(), [fd, 0, 0, 0, 0, 0])?.0)
 }
 
 /// Turns the entry that names the vDSO in the auxiliary vector into one that is ignored: libc then makes real calls.

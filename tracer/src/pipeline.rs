@@ -140,8 +140,8 @@ impl Pipeline {
 #[derive(Debug)]
 pub struct Producer<'a>(pub &'a Pipeline);
 
-impl Sink for Producer<'_> {
-    fn append(&mut self, record: &Record) -> Result<(), SinkError> {
+impl Producer<'_> {
+    fn put(&self, record: &Record, len: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), SinkError> {
         let mut state = self.0.lock();
         if state.is_full() && !state.discarding {
             state.waits += 1;
@@ -152,10 +152,10 @@ impl Sink for Producer<'_> {
             return Err(SinkError(reason.clone()));
         }
         if state.discarding {
-            state.first = state.first.advance(record.encoded_len());
+            state.first = state.first.advance(len);
             return Ok(());
         }
-        record.encode_into(&mut state.bytes);
+        encode(&mut state.bytes);
         let wake = !state.due && (is_awaited(record) || state.bytes.len() >= MUCH);
         state.due |= wake;
         drop(state);
@@ -163,6 +163,16 @@ impl Sink for Producer<'_> {
             self.0.filled.notify_one();
         }
         Ok(())
+    }
+}
+
+impl Sink for Producer<'_> {
+    fn append(&mut self, record: &Record) -> Result<(), SinkError> {
+        self.put(record, record.encoded_len(), |bytes| record.encode_into(bytes))
+    }
+
+    fn append_encoded(&mut self, record: &Record, encoded: &[u8]) -> Result<(), SinkError> {
+        self.put(record, encoded.len(), |bytes| bytes.extend_from_slice(encoded))
     }
 }
 

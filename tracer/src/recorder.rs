@@ -5,10 +5,13 @@
 
 mod fs;
 mod identity;
+mod inside;
+mod journal;
 mod memory;
 mod net;
 mod outside;
 mod signal;
+mod tap;
 mod time;
 mod vsyscall;
 
@@ -21,11 +24,17 @@ use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
 use thiserror::Error;
 
+use self::inside::Inside;
+use self::journal::Journal;
 pub use self::memory::{FileAreas, SharedCopy};
 pub use self::outside::Outside;
 use self::signal::Ran;
+use self::tap::Tap;
 use crate::inject::{self, Held, InjectError};
 use crate::instructions::{self, Sites};
+use crate::interceptor::Manner;
+use crate::interceptor::patches::Patches;
+use crate::interceptor::shared::Shared;
 use crate::signals;
 use crate::sys::ptrace::Resume;
 use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of};
@@ -37,6 +46,15 @@ pub trait Sink {
     /// # Errors
     /// When the log is lost and the server must not go on.
     fn append(&mut self, record: &Record) -> Result<(), SinkError>;
+
+    /// Takes one record of which the bytes are there already.
+    ///
+    /// # Errors
+    /// As [`Sink::append`].
+    fn append_encoded(&mut self, record: &Record, bytes: &[u8]) -> Result<(), SinkError> {
+        let _ = bytes;
+        self.append(record)
+    }
 }
 
 /// The log cannot be written.
@@ -80,6 +98,20 @@ pub enum RecordingError {
     /// The log cannot be written.
     #[error("the log cannot be written: {0}")]
     Sink(#[from] SinkError),
+    /// What the interceptor has put into the ring is no record: the server has written into ftrun's memory.
+    #[error("the ring of records in the server's memory is damaged: {0}")]
+    Ring(common::record::RecordError),
+    /// The interceptor ran into memory that is not there, after it had made a call.
+    #[error("signal {signal} in the interceptor at {rip:#x}, between a call and its record")]
+    Inside {
+        /// SIGSEGV or SIGBUS.
+        signal: i32,
+        /// Where.
+        rip: u64,
+    },
+    /// The thread that takes records from the ring has failed before.
+    #[error("the ring of records in the server's memory was given up before")]
+    Lost,
 }
 
 /// How the server ended.
@@ -93,9 +125,10 @@ pub enum Ending {
 
 /// Records one server.
 pub struct Recorder<'a> {
-    kernel: Kernel,
-    sink: &'a mut dyn Sink,
-    outside: Option<&'a mut dyn Outside>,
+    /// `None` only while the server runs and the tap has it.
+    journal: Option<Box<Journal<'a>>>,
+    inside: Option<Inside<'a>>,
+    pid: i32,
     sites: Sites,
     file_areas: FileAreas,
     /// Signals taken while the server ran its own code.
@@ -105,8 +138,6 @@ pub struct Recorder<'a> {
     /// Set between the return of a call and the delivery of a signal that is known to be pending there.
     at_exit: Option<signal::AtExit>,
     refused: BTreeSet<String>,
-    /// Sockets whose output is not held back, as last told.
-    unprotected: BTreeSet<String>,
     clock_offset: i64,
     /// Nanoseconds to add to single clocks, so that they do not go back behind what the server has seen.
     clock_offsets: BTreeMap<i32, i64>,
@@ -150,24 +181,46 @@ pub(crate) struct InCall {
 impl<'a> Recorder<'a> {
     /// A recorder for a process that stands at the point that `kernel` describes.
     #[must_use]
-    pub fn new(kernel: Kernel, sink: &'a mut dyn Sink, outside: Option<&'a mut dyn Outside>, sites: Sites) -> Self {
+    pub fn new(
+        kernel: Kernel,
+        sink: &'a mut (dyn Sink + Send),
+        outside: Option<&'a mut (dyn Outside + Send)>,
+        sites: Sites,
+    ) -> Self {
         Self {
-            kernel,
-            sink,
-            outside,
+            journal: Some(Box::new(Journal::new(kernel, sink, outside))),
+            inside: None,
+            pid: 0,
             sites,
             file_areas: FileAreas::default(),
             held: VecDeque::new(),
             restart: None,
             at_exit: None,
             refused: BTreeSet::new(),
-            unprotected: BTreeSet::new(),
             clock_offset: 0,
             clock_offsets: BTreeMap::new(),
             adopted: false,
             tsc_offset: 0,
             epoch: None,
         }
+    }
+
+    /// Lets the interceptor that shares this memory make calls, as `manner` says; `patches` are those that are there already.
+    #[must_use]
+    pub fn with_interceptor(self, shared: &'a Shared, manner: Manner, patches: Patches) -> Self {
+        Self { inside: Some(Inside::new(shared, manner, patches)), ..self }
+    }
+
+    fn journal(&self) -> &Journal<'a> {
+        self.journal.as_deref().expect("the journal is the tracer's while the server stands still")
+    }
+
+    fn journal_mut(&mut self) -> &mut Journal<'a> {
+        self.journal.as_deref_mut().expect("the journal is the tracer's while the server stands still")
+    }
+
+    fn kernel(&self) -> &Kernel {
+        &self.journal().kernel
     }
 
     /// Where to look for the epoch in force: a change becomes a record.
@@ -183,8 +236,8 @@ impl<'a> Recorder<'a> {
         self.file_areas = file_areas;
         self.adopted = true;
         self.clock_offset = clock_offset;
-        self.clock_offsets = time::offsets(&self.kernel, clock_offset);
-        self.tsc_offset = self.kernel.tsc().saturating_sub(instructions::tsc());
+        self.clock_offsets = time::offsets(self.kernel(), clock_offset);
+        self.tsc_offset = self.kernel().tsc().saturating_sub(instructions::tsc());
     }
 
     /// The process stands at the return of call `number`: a signal that waits for it is delivered right there.
@@ -219,15 +272,30 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// When it cannot be recorded further. The process is then still there or already gone; the caller ends it.
     pub fn run(mut self, stopped: Stopped, signal: i32) -> Result<Ending, RecordingError> {
+        self.pid = stopped.pid();
+        self.journal_mut().tell_unprotected();
+        let Some(shared) = self.inside.as_ref().map(|inside| inside.shared) else {
+            return self.follow(stopped, signal, None);
+        };
+        self.start_inside();
+        let tap = Tap::new(shared);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                crate::sys::cpu::run_anywhere();
+                tap.run();
+            });
+            let ended = self.follow(stopped, signal, Some(&tap));
+            tap.close();
+            ended
+        })
+    }
+
+    fn follow(&mut self, stopped: Stopped, signal: i32, tap: Option<&Tap<'a>>) -> Result<Ending, RecordingError> {
         let pid = stopped.pid();
-        if let Some(outside) = self.outside.as_deref_mut() {
-            self.unprotected = self.kernel.unprotected();
-            outside.unprotected(&self.unprotected);
-        }
         let mut next = Next::Go(stopped, signal);
         loop {
             let event = match next {
-                Next::Go(stopped, signal) => stopped.run(Resume::Continue, signal)?,
+                Next::Go(stopped, signal) => self.go(stopped, signal, tap)?,
                 Next::Dead(status) => Event::Dead(status),
             };
             next = match event {
@@ -239,6 +307,18 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Lets the server run until it needs the tracer.
+    fn go(&mut self, stopped: Stopped, signal: i32, tap: Option<&Tap<'a>>) -> Result<Event, RecordingError> {
+        let Some(tap) = tap else { return Ok(stopped.run(Resume::Continue, signal)?) };
+        if let Some(inside) = &self.inside {
+            inside.shared.set_pending(!self.held.is_empty());
+        }
+        self.journal.take().into_iter().for_each(|journal| tap.give(journal));
+        let event = stopped.run(Resume::Continue, signal);
+        self.journal = Some(tap.take()?);
+        Ok(event?)
+    }
+
     fn ended(&mut self, status: i32) -> Result<Ending, RecordingError> {
         if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL {
             return Ok(Ending::Killed);
@@ -248,26 +328,7 @@ impl<'a> Recorder<'a> {
     }
 
     fn append(&mut self, record: &Record, what: &str) -> Result<(), RecordingError> {
-        self.kernel.apply(record).map_err(|error| RecordingError::Model { call: what.into(), error })?;
-        for progress in self.kernel.take_progress() {
-            // Who needs to know of closed connections learns it from the log.
-            if progress.closed {
-                self.kernel.forget(progress.conn);
-            }
-        }
-        let ended = self.kernel.take_unlistened();
-        if let Some(outside) = self.outside.as_deref_mut() {
-            ended.into_iter().for_each(|id| outside.unlisten(id));
-            if net::changes_sockets(record, !self.unprotected.is_empty()) {
-                let unprotected = self.kernel.unprotected();
-                if unprotected != self.unprotected {
-                    outside.unprotected(&unprotected);
-                    self.unprotected = unprotected;
-                }
-            }
-        }
-        self.sink.append(record)?;
-        Ok(())
+        self.journal_mut().append(record, what)
     }
 
     fn call(&mut self, stopped: Stopped) -> Result<Next, RecordingError> {
@@ -275,11 +336,9 @@ impl<'a> Recorder<'a> {
         let call = call_of(&regs);
         self.at_exit = None;
         if let Some(epoch) = self.epoch.map(|epoch| epoch.load(Ordering::SeqCst))
-            && epoch > self.kernel.epoch().0
+            && epoch > self.kernel().epoch().0
         {
-            let mut record = Record::new(Kind::Epoch, 0, 0);
-            record.args = vec![epoch];
-            self.append(&record, "a new epoch")?;
+            self.append(&Record::new(Kind::Epoch, 0, 0).with_args(&[epoch]), "a new epoch")?;
         }
         let vsyscall = vsyscall::is_there(&regs);
         // There is no instruction to call again with: the next real call is soon enough.
@@ -306,10 +365,18 @@ impl<'a> Recorder<'a> {
             }
             None => (shape, call),
         };
-        let gathered = syscall::at_entry(shape, &call.args, &stopped);
+        let mut gathered = syscall::at_entry(shape, &call.args, &stopped);
+        let finished = self.finished_inside();
+        if let Some((_, digest)) = finished {
+            gathered = gathered.with_digest(digest);
+        }
         let mut flow = InCall { shape, call, gathered, extra: Vec::new() };
         if vsyscall {
             let result = vsyscall::answer(&stopped, &flow)?;
+            stopped.skip_call(result)?;
+            return self.finish(stopped, &regs, flow, result);
+        }
+        if let Some((result, _)) = finished {
             stopped.skip_call(result)?;
             return self.finish(stopped, &regs, flow, result);
         }
@@ -378,7 +445,7 @@ impl<'a> Recorder<'a> {
                 advice: "configure the server to run single-threaded",
             });
         }
-        if let Some(what) = memory::touches_own_page(call).or_else(|| self.discards_a_copy(call)) {
+        if let Some(what) = memory::touches_own_memory(call).or_else(|| self.discards_a_copy(call)) {
             return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EINVAL))));
         }
         if let Some(what) = self.file_areas.refuses(call) {
@@ -402,9 +469,7 @@ impl<'a> Recorder<'a> {
         if number == nr::EXECVE {
             self.advise_on_exec(&stopped, call);
         }
-        let mut record = Record::new(Kind::Call, number, result);
-        record.args = call.args.to_vec();
-        self.append(&record, "a refused call")?;
+        self.append(&Record::new(Kind::Call, number, result).with_args(&call.args), "a refused call")?;
         self.look_for_signals(&stopped, regs, call.number, None)?;
         Ok(Next::Go(stopped, 0))
     }
@@ -417,9 +482,12 @@ impl<'a> Recorder<'a> {
         flow: InCall,
         result: i64,
     ) -> Result<Next, RecordingError> {
-        let number = flow.call.number;
+        let (number, short) = (flow.call.number, flow.shape.number);
         self.record(&stopped, flow, result)?;
         self.look_for_signals(&stopped, regs, number, None)?;
+        if self.at_exit.is_none() {
+            self.patch_site(&stopped, regs.rip, short)?;
+        }
         Ok(Next::Go(stopped, 0))
     }
 
@@ -435,25 +503,30 @@ impl<'a> Recorder<'a> {
         let interrupted = result == -i64::from(libc::EINTR) || signals::is_restart(result);
         let temporary = interrupted.then(|| signal::temporary_mask(&flow.gathered.inputs, flow.shape.number)).flatten();
         let maps_code = memory::maps_code(&flow.call, result);
+        let (short, args) = (flow.shape.number, flow.call.args);
         self.record(&stopped, flow, result)?;
+        self.note_outside(short, &args, result);
         if let Some((start, len)) = maps_code {
             self.patch(&stopped, start, len)?;
         }
         self.look_for_signals(&stopped, after, number, temporary)?;
+        if self.at_exit.is_none() && !signals::is_restart(result) {
+            self.patch_site(&stopped, after.rip, short)?;
+        }
         Ok(Next::Go(stopped, 0))
     }
 
     fn record(&mut self, stopped: &Stopped, flow: InCall, result: i64) -> Result<(), RecordingError> {
         let InCall { shape, call, gathered, extra } = flow;
         let memory = |fault| RecordingError::Memory { call: shape.name, fault };
-        let mut record = Record::new(Kind::Call, call.record_number(), result);
-        record.args = call.args[..usize::from(shape.nargs)].to_vec();
+        let record = Record::new(Kind::Call, call.record_number(), result);
+        let mut record = record.with_logged(&call.args, shape.logged());
         let (bulk, check) = syscall::at_exit(&gathered, shape, &call.args, result, stopped).map_err(memory)?;
         record.check = check;
         record.segments = syscall::outputs(&gathered, shape, &call.args, result, stopped).map_err(memory)?;
         record.segments.extend(gathered.inputs);
         record.segments.extend(extra);
-        if !bulk.is_empty() && self.kernel.carries_data(abi::int(call.args[0])) {
+        if !bulk.is_empty() && self.kernel().carries_data(abi::int(call.args[0])) {
             record.segments.push(Segment { address: 0, role: SegmentRole::Sent, arg: 1, bytes: bulk });
         }
         self.append(&record, shape.name)

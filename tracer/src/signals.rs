@@ -5,10 +5,10 @@
 //! at its return. See docs/determinism.md.
 
 use common::abi;
+use common::digest::Digest;
 use common::kernel::{Signals, bit};
 use common::record::{Kind, Placement, Record, Segment, SegmentRole};
 use common::syscall::nr;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::inject::{self, Held, InjectError, Session};
 use crate::sys::ptrace::{Resume, SIGINFO_LEN};
@@ -25,15 +25,16 @@ pub fn is_restart(result: i64) -> bool {
     (RESTART_BLOCK..=RESTART_SYS).contains(&result)
 }
 
-/// A digest of the general registers.
+/// A digest of the general registers: each as a word, rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8 to r15, rip.
 #[must_use]
 pub fn general_digest(regs: &Registers) -> u64 {
     let words = [
         regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.rsp, regs.r8, regs.r9, regs.r10,
         regs.r11, regs.r12, regs.r13, regs.r14, regs.r15, regs.rip,
     ];
-    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
-    xxh3_64(&bytes)
+    let mut digest = Digest::new();
+    words.into_iter().for_each(|word| digest.word(word));
+    digest.finish()
 }
 
 /// Offset of uc_sigmask from the stack pointer at the first instruction of a handler: return address, uc_flags,
@@ -63,8 +64,8 @@ pub fn is_fault(signal: i32, info: &[u8; SIGINFO_LEN]) -> bool {
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "signals are numbered from 1 to 64")]
 pub fn record(placement: Placement, held: &Held, frame_mask: u64, mask: u64, regs: &Registers, number: u64) -> Record {
-    let mut record = Record::new(Kind::Signal, held.signal as u16, placement as i64);
-    record.args = vec![frame_mask, mask, regs.rip, number];
+    let record = Record::new(Kind::Signal, held.signal as u16, placement as i64);
+    let mut record = record.with_args(&[frame_mask, mask, regs.rip, number]);
     record.segments.push(Segment { address: 0, role: SegmentRole::SigInfo, arg: 0, bytes: held.info.to_vec() });
     record
 }

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::capture::{self, CaptureError};
 use crate::instructions::{self, Sites};
+use crate::interceptor::shared::Shared;
 use crate::launch::{self, Command, LaunchError};
 use crate::tracee::{Stopped, TraceeError};
 
@@ -31,6 +32,8 @@ pub struct Started {
     pub stopped: Stopped,
     /// Its kernel state.
     pub kernel: Kernel,
+    /// What it shares with ftrun.
+    pub shared: Shared,
 }
 
 /// Starts a server.
@@ -38,11 +41,12 @@ pub struct Started {
 /// # Errors
 /// When it cannot be started or looked at.
 pub fn start(command: &Command, epoch: Epoch) -> Result<Started, StartError> {
-    let stopped = launch::launch(command)?;
+    let shared = Shared::new().map_err(|errno| LaunchError::Prepare(format!("memory to share with it: {errno}")))?;
+    let stopped = launch::launch(command, &shared)?;
     let provisional = launch::provisional(&stopped)?;
     let kernel = capture::initial_model(&stopped, epoch)?;
     provisional.keep();
-    Ok(Started { stopped, kernel })
+    Ok(Started { stopped, kernel, shared })
 }
 
 /// Patches the cpuid instructions of a server that has not executed anything yet: the first record, and the same for the

@@ -98,6 +98,28 @@ pub enum Event {
 }
 
 impl Event {
+    /// The process that has stopped, if it has.
+    #[must_use]
+    pub fn stopped(&self) -> Option<&Stopped> {
+        match self {
+            Self::Seccomp(stopped) | Self::SyscallExit(stopped) | Self::Signal(stopped, _) | Self::Exec(stopped) => {
+                Some(stopped)
+            }
+            Self::Dead(_) => None,
+        }
+    }
+
+    /// The same, taken out.
+    #[must_use]
+    pub fn into_stopped(self) -> Option<Stopped> {
+        match self {
+            Self::Seccomp(stopped) | Self::SyscallExit(stopped) | Self::Signal(stopped, _) | Self::Exec(stopped) => {
+                Some(stopped)
+            }
+            Self::Dead(_) => None,
+        }
+    }
+
     /// Its name, for messages.
     #[must_use]
     pub fn name(&self) -> String {

@@ -6,26 +6,22 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 
 use anyhow::{Context, Result, bail};
-use common::abi;
 use common::ids::{ConnId, Epoch, ReplicaId};
+use common::kernel::Kernel;
 use common::orders::ToProxy;
 use common::pair::message::ToPrimary;
 use common::pair::state::Event;
-use common::record::Kind;
-use replayer::driver::{Driver, Outputs, ReplayError};
+use replayer::driver::{Driver, Outcome, Outputs, ReplayError};
 use replayer::intake::Intake;
 use replayer::live::{self, Identity};
-use replayer::retained::Retained;
 use tracer::control::ProxyControl;
+use tracer::interceptor::Manner;
 use tracer::recorder::Ending;
 
 use super::Shared;
 use crate::commands::live::Survivor;
 use crate::ending;
 use crate::exit::Exit;
-
-/// Records between two looks at what need not be kept any more.
-const SWEEP: u64 = 4096;
 
 /// From the pair to the main thread.
 pub(super) enum Order {
@@ -35,14 +31,30 @@ pub(super) enum Order {
 }
 
 /// Output of the replayed server: kept for the proxy; standard output is the primary's alone.
-struct Keep<'a>(&'a Retained);
+#[derive(Debug)]
+pub(super) struct Keep(pub(super) Arc<Shared>);
 
-impl Outputs for Keep<'_> {
+impl Outputs for Keep {
     fn produced(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.0.produced(conn, bytes);
+        self.0.retained.produced(conn, bytes);
     }
 
     fn inherited(&mut self, _: i32, _: &[u8]) {}
+
+    /// Connections that the server has closed and of which the proxy has everything.
+    fn sweep(&mut self, kernel: &mut Kernel) {
+        let retained = &self.0.retained;
+        let done: Vec<ConnId> = kernel
+            .connections()
+            .iter()
+            .filter(|progress| progress.closed && retained.has_received(progress.conn, progress.produced))
+            .map(|progress| progress.conn)
+            .collect();
+        for conn in done {
+            kernel.forget(conn);
+            retained.forget(conn);
+        }
+    }
 }
 
 /// The main thread's part: the only one that traces the replica.
@@ -54,24 +66,16 @@ pub(super) struct Work {
     pub(super) ordered: Receiver<Order>,
     pub(super) replica: ReplicaId,
     pub(super) advertise: IpAddr,
+    pub(super) manner: Manner,
 }
 
 impl Work {
     /// Follows the log to its end, or takes over.
     pub(super) fn run(self, mut driver: Driver) -> Result<Exit> {
-        let mut applied = 0u64;
-        while let Some(item) = self.intake.next() {
-            if let Err(error) = driver.apply(item.lsn, &item.record, &mut Keep(&self.shared.retained)) {
-                return self.lost(driver, error);
-            }
-            self.intake.replayed(driver.lsn());
-            if item.record.kind == Kind::End {
-                return self.server_ended(&driver, abi::int_result(item.record.result));
-            }
-            applied += 1;
-            if applied.is_multiple_of(SWEEP) {
-                driver.forget_closed(&self.shared.retained);
-            }
+        match driver.run() {
+            Ok(Outcome::Ended(status)) => return self.server_ended(&driver, status),
+            Ok(Outcome::Drained) => {}
+            Err(error) => return self.lost(driver, error),
         }
         self.events.send(Event::Drained)?;
         match self.ordered.recv()? {
@@ -101,7 +105,7 @@ impl Work {
                 Order::TellProxy(epoch) => {
                     if let Some(proxy) = &self.proxy {
                         let identity = Identity { epoch, replica: self.replica, advertise: self.advertise };
-                        live::take_over(driver.kernel(), proxy, &self.shared.retained, identity, None)?;
+                        live::take_over(&driver.kernel(), proxy, &self.shared.retained, identity, None)?;
                     }
                 }
                 Order::End => break,
@@ -124,6 +128,7 @@ impl Work {
             replica: self.replica,
             advertise: self.advertise,
             unprotected: &self.shared.unprotected,
+            manner: self.manner,
             primary_clock: self.intake.primary_clock(),
         };
         let ended = survivor.serve(point, &self.shared.epoch, || {

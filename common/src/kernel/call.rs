@@ -174,7 +174,8 @@ impl<'a> Call<'a> {
 
     /// Memory written at an address.
     pub(super) fn written_at(&self, address: u64) -> Option<&'a [u8]> {
-        self.segment_at(SegmentRole::Out, address)
+        let mut there = self.record.segments.iter().filter(|s| s.role == SegmentRole::Out);
+        there.find(|s| s.place(&self.record.args) == Some(address)).map(|s| s.bytes.as_slice())
     }
 
     /// Memory read or written that covers an address, from there on.
@@ -182,12 +183,7 @@ impl<'a> Call<'a> {
         self.record
             .segments
             .iter()
-            .filter(|s| s.address != 0 && matches!(s.role, SegmentRole::In | SegmentRole::Out))
-            .find_map(|s| s.bytes.get(usize::try_from(address.checked_sub(s.address)?).ok()?..))
-    }
-
-    fn segment_at(&self, role: SegmentRole, address: u64) -> Option<&'a [u8]> {
-        self.record.segments.iter().find(|s| s.role == role && s.address == address).map(|s| s.bytes.as_slice())
+            .find_map(|s| s.bytes.get(usize::try_from(address.checked_sub(s.place(&self.record.args)?)?).ok()?..))
     }
 
     /// The bytes that went into a pipe, socket pair or eventfd, all pieces together; as many as the call says it wrote.

@@ -260,7 +260,7 @@ impl Kernel {
             return;
         }
         let own = if disposition.has(libc::SA_NODEFER) { 0 } else { bit(signal) };
-        let before = record.args.get(1).copied().unwrap_or(self.signals.mask);
+        let before = record.logged_arg(1).unwrap_or(self.signals.mask);
         self.signals.mask = (before | disposition.mask | own) & !UNBLOCKABLE;
         if disposition.has(libc::SA_RESETHAND) {
             self.signals.dispose(signal, Disposition { handler: 0, ..disposition });

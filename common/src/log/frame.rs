@@ -27,7 +27,7 @@ pub const FRAME_HEADER_LEN: usize = 44;
 /// First field of a frame: "FTFR".
 pub const FRAME_MAGIC: u32 = u32::from_le_bytes(*b"FTFR");
 /// Version of the layout in this module.
-pub const FRAME_VERSION: u16 = 1;
+pub const FRAME_VERSION: u16 = 2;
 /// Upper bound of one payload in bytes: the largest record still fits.
 pub const MAX_PAYLOAD: usize = MAX_RECORD;
 
@@ -375,8 +375,8 @@ mod tests {
     fn payload(records: u16) -> Vec<u8> {
         let mut out = Vec::new();
         for number in 0..records {
-            let mut record = Record::new(Kind::Call, number, i64::from(number) - 3);
-            record.args = vec![u64::from(number); usize::from(number % 7)];
+            let args = vec![u64::from(number); usize::from(number % 7)];
+            let mut record = Record::new(Kind::Call, number, i64::from(number) - 3).with_args(&args);
             let bytes = vec![number.to_le_bytes()[0]; usize::from(number)];
             record.segments.push(Segment { address: 0x1000, role: SegmentRole::Out, arg: 1, bytes });
             record.encode_into(&mut out);

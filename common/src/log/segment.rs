@@ -20,7 +20,7 @@ pub const SEGMENT_HEADER_LEN: usize = 36;
 /// First bytes of a segment.
 pub const SEGMENT_MAGIC: [u8; 8] = *b"FTRUNSEG";
 /// Version of the layout in this module.
-pub const SEGMENT_VERSION: u32 = 1;
+pub const SEGMENT_VERSION: u32 = 2;
 
 /// Why a segment is not the one that belongs here.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -160,7 +160,7 @@ mod tests {
         };
         assert_eq!(check(|_| ()), Ok(true));
         assert!(matches!(check(|b| b[0] = 0), Err(SegmentError::Magic { .. })));
-        assert!(matches!(check(|b| b[8] = 2), Err(SegmentError::Version { found: 2 })));
+        assert!(matches!(check(|b| b[8] = 1), Err(SegmentError::Version { found: 1 })));
         assert!(matches!(check(|b| b[20] ^= 1), Err(SegmentError::Checksum { .. })));
         assert!(matches!(check(|b| *b = header(8, Lsn(64))), Err(SegmentError::LogId { .. })));
         assert!(matches!(check(|b| *b = header(7, Lsn(72))), Err(SegmentError::FirstLsn { .. })));

@@ -2,13 +2,24 @@
 //!
 //! Recorder and replayer call the same functions around the same call: what the recorder logs or digests, the replayer
 //! gathers again from its own process and compares.
+//!
+//! The check of a call's record is the [`Digest`] of these, in this order:
+//!
+//! 1. [`Digest::word`] of each argument that the shape names as recomputed, ascending;
+//! 2. for each pointer of the shape, in its order, that is not null: [`Digest::bytes`] of the memory that is read and not
+//!    logged (`Digest`, `InOut`); of a struct msghdr or of all mmsghdrs, and, where they are sent, then of each one's name and
+//!    control data that are not empty. What cannot be read is `word(u64::MAX)`, also where it would be logged;
+//! 3. [`Digest::bytes`] of each buffer of the server's output, cut to what the result says; a buffer of which nothing was sent
+//!    is left out.
+//!
+//! A segment that stands exactly where its argument points has the address 0.
 
 use thiserror::Error;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::nr;
 use super::shape::{Direction, Length, Pointer, Shape};
 use crate::abi::{i32_at, int, size, u32_at, u64_at, uint};
+use crate::digest::Digest;
 use crate::record::{Segment, SegmentRole};
 
 /// Longest path or name that a call may take (PATH_MAX).
@@ -62,7 +73,7 @@ pub trait Memory {
 pub struct Gathered {
     /// Logged inputs.
     pub inputs: Vec<Segment>,
-    digest: Xxh3,
+    digest: Digest,
     /// The buffer length that the caller offered (value-result arguments).
     capacity: usize,
     /// struct msghdr or mmsghdr as it was before the call.
@@ -76,6 +87,12 @@ impl std::fmt::Debug for Gathered {
 }
 
 impl Gathered {
+    /// The same with the digest that was made before the call, for one that has been made already.
+    #[must_use]
+    pub fn with_digest(self, digest: Digest) -> Self {
+        Self { digest, ..self }
+    }
+
     /// How many bytes the caller's buffer takes, for a call that puts the length it needs in the place of this one.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -108,13 +125,28 @@ fn iovecs(memory: &dyn Memory, address: u64, count: u64) -> Result<Vec<(u64, usi
     Ok(raw.chunks_exact(16).map(|entry| (u64_at(entry, 0), size(u64_at(entry, 8)))).collect())
 }
 
-/// Cuts a list of buffers to `total` bytes.
+/// Cuts a list of buffers to `total` bytes; those of which nothing is left are not in it.
 fn bounded(buffers: Vec<(u64, usize)>, mut total: usize) -> impl Iterator<Item = (u64, usize)> {
-    buffers.into_iter().map_while(move |(address, length)| {
+    let cut = buffers.into_iter().map(move |(address, length)| {
         let take = length.min(total);
         total -= take;
-        (take > 0 || total > 0).then_some((address, take))
-    })
+        (address, take)
+    });
+    cut.filter(|&(_, length)| length > 0)
+}
+
+/// A segment of argument `arg`, its address left out where the argument says it.
+fn segment(args: &[u64; 6], role: SegmentRole, arg: u8, address: u64, bytes: Vec<u8>) -> Segment {
+    let address = if args[usize::from(arg)] == address { 0 } else { address };
+    Segment { address, role, arg: arg.into(), bytes }
+}
+
+/// Takes in memory, or that it cannot be read: the call will fail with EFAULT, and must on replay as well.
+fn take_in(digest: &mut Digest, bytes: Result<&[u8], Fault>) {
+    match bytes {
+        Ok(bytes) => digest.bytes(bytes),
+        Err(Fault { .. }) => digest.word(u64::MAX),
+    }
 }
 
 fn positive(result: i64) -> usize {
@@ -137,7 +169,12 @@ fn input_length(pointer: &Pointer, args: &[u64; 6]) -> usize {
 /// Gathers what a call reads before it executes.
 #[must_use]
 pub fn at_entry(shape: &Shape, args: &[u64; 6], memory: &dyn Memory) -> Gathered {
-    let mut gathered = Gathered { inputs: Vec::new(), digest: Xxh3::new(), capacity: 0, header: Vec::new() };
+    let mut gathered = Gathered { inputs: Vec::new(), digest: Digest::new(), capacity: 0, header: Vec::new() };
+    for (index, &arg) in args.iter().enumerate() {
+        if shape.recomputed >> index & 1 == 1 {
+            gathered.digest.word(arg);
+        }
+    }
     for pointer in shape.pointers {
         let address = args[usize::from(pointer.arg)];
         if address == 0 {
@@ -168,11 +205,9 @@ pub fn at_entry(shape: &Shape, args: &[u64; 6], memory: &dyn Memory) -> Gathered
         };
         match bytes {
             Ok(bytes) if pointer.direction == Direction::In => {
-                gathered.inputs.push(Segment { address, role: SegmentRole::In, arg: pointer.arg.into(), bytes });
+                gathered.inputs.push(segment(args, SegmentRole::In, pointer.arg, address, bytes));
             }
-            Ok(bytes) => gathered.digest.update(&bytes),
-            // The call will fail with EFAULT; that it cannot be read is what must be the same on replay.
-            Err(Fault { .. }) => gathered.digest.update(b"unreadable"),
+            other => take_in(&mut gathered.digest, other.as_deref().map_err(|fault| *fault)),
         }
     }
     gathered
@@ -185,8 +220,9 @@ impl Gathered {
             Length::Msghdr => MSGHDR,
             _ => MMSGHDR * (uint(args[2]) as usize).min(MAX_IOVEC),
         };
-        let Ok(header) = memory.bytes(address, length) else { return };
-        self.digest.update(&header);
+        let header = memory.bytes(address, length);
+        take_in(&mut self.digest, header.as_deref().map_err(|fault| *fault));
+        let Ok(header) = header else { return };
         if pointer.direction == Direction::Bulk {
             for one in header.chunks(MMSGHDR) {
                 for (pointer, length) in
@@ -194,20 +230,12 @@ impl Gathered {
                 {
                     if pointer != 0 && length != 0 {
                         let bytes = memory.bytes(pointer, length.min(MAX_INPUT));
-                        self.digest.update(bytes.as_deref().unwrap_or(b"unreadable"));
+                        take_in(&mut self.digest, bytes.as_deref().map_err(|fault| *fault));
                     }
                 }
             }
         }
         self.header = header;
-    }
-
-    /// The digest of everything the call read and that is not logged: `bulk` is what [`bulk`] gave for it.
-    #[must_use]
-    pub fn check(&self, bulk: &[u8]) -> u64 {
-        let mut digest = self.digest.clone();
-        digest.update(bulk);
-        digest.digest()
     }
 
     /// Whether a message that a call sends carries descriptors (SCM_RIGHTS in its control data, cmsg(3)).
@@ -234,7 +262,7 @@ fn control_messages(mut control: &[u8]) -> impl Iterator<Item = (i32, i32)> {
     })
 }
 
-/// Digest input of a finished call, for symmetry with [`at_entry`]: gathers bulk output and gives the check.
+/// What is known of a call when it has finished: the server's output, in order, and the record's check.
 ///
 /// # Errors
 /// When the output is no longer readable.
@@ -245,29 +273,34 @@ pub fn at_exit(
     result: i64,
     memory: &dyn Memory,
 ) -> Result<(Vec<u8>, u64), Fault> {
-    let bulk = bulk(gathered, shape, args, result, memory)?;
-    let check = gathered.check(&bulk);
-    Ok((bulk, check))
+    let (mut out, mut digest) = (Vec::new(), gathered.digest);
+    for (address, length) in sent(gathered, shape, args, result, memory)? {
+        let bytes = memory.bytes(address, length)?;
+        digest.bytes(&bytes);
+        if out.is_empty() {
+            out = bytes;
+        } else {
+            out.extend(bytes);
+        }
+    }
+    Ok((out, digest.finish()))
 }
 
-/// The server's output in this call: the bytes that left, in order.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn bulk(
+/// The buffers from which bytes left in this call, in order, each as far as they did.
+fn sent(
     gathered: &Gathered,
     shape: &Shape,
     args: &[u64; 6],
     result: i64,
     memory: &dyn Memory,
-) -> Result<Vec<u8>, Fault> {
+) -> Result<Vec<(u64, usize)>, Fault> {
     let Some(pointer) = shape.pointers.iter().find(|p| p.direction == Direction::Bulk) else { return Ok(Vec::new()) };
     let address = args[usize::from(pointer.arg)];
     let total = positive(result);
     if total == 0 || address == 0 {
         return Ok(Vec::new());
     }
-    let buffers = match pointer.length {
+    Ok(match pointer.length {
         Length::Iovec(count) => bounded(iovecs(memory, address, args[usize::from(count)])?, total).collect(),
         Length::Msghdr => {
             bounded(iovecs(memory, u64_at(&gathered.header, 16), u64_at(&gathered.header, 24))?, total).collect()
@@ -283,12 +316,7 @@ pub fn bulk(
             all
         }
         _ => vec![(address, total)],
-    };
-    let mut out = Vec::new();
-    for (address, length) in buffers {
-        out.extend(memory.bytes(address, length)?);
-    }
-    Ok(out)
+    })
 }
 
 /// What a call wrote, read after it executed.
@@ -309,7 +337,7 @@ pub fn outputs(
     let mut push = |arg: u8, address: u64, length: usize| -> Result<(), Fault> {
         if length > 0 && address != 0 {
             let bytes = memory.bytes(address, length)?;
-            out.push(Segment { address, role: SegmentRole::Out, arg: arg.into(), bytes });
+            out.push(segment(args, SegmentRole::Out, arg, address, bytes));
         }
         Ok(())
     };
@@ -396,7 +424,7 @@ fn partial(gathered: &Gathered, shape: &Shape, args: &[u64; 6], memory: &dyn Mem
         for (address, length) in buffers {
             let bytes = readable(memory, address, length);
             if !bytes.is_empty() {
-                out.push(Segment { address, role: SegmentRole::Out, arg: pointer.arg.into(), bytes });
+                out.push(segment(args, SegmentRole::Out, pointer.arg, address, bytes));
             }
         }
     }
@@ -485,6 +513,71 @@ mod tests {
         let args = [1, 4096, 2, 0, 0, 0];
         let shape = resolve(u64::from(nr::WRITEV), &args).unwrap();
         let gathered = at_entry(shape, &args, &memory);
-        assert_eq!(bulk(&gathered, shape, &args, 5, &memory).unwrap(), b"abcde");
+        let (bulk, check) = at_exit(&gathered, shape, &args, 5, &memory).unwrap();
+        assert_eq!(bulk, b"abcde");
+        let mut digest = Digest::new();
+        [4096, 2].into_iter().for_each(|word| digest.word(word));
+        [&b"abc"[..], b"de"].into_iter().for_each(|piece| digest.bytes(piece));
+        assert_eq!(check, digest.finish());
+    }
+
+    #[test]
+    fn a_buffer_of_which_nothing_was_sent_is_no_piece() {
+        let mut raw = Vec::new();
+        for (address, length) in [(4096u64, 0u64), (4096 + 48, 2), (4096, 0), (4096 + 50, 2)] {
+            raw.extend(address.to_le_bytes());
+            raw.extend(length.to_le_bytes());
+        }
+        let memory = Flat(raw);
+        let args = [1, 4096, 4, 0, 0, 0];
+        let shape = resolve(u64::from(nr::WRITEV), &args).unwrap();
+        let gathered = at_entry(shape, &args, &memory);
+        let found = |result| sent(&gathered, shape, &args, result, &memory).unwrap();
+        assert_eq!(found(3), [(4096 + 48, 2), (4096 + 50, 1)]);
+        assert_eq!(found(2), [(4096 + 48, 2)]);
+        assert!(found(0).is_empty() && found(-11).is_empty());
+    }
+
+    #[test]
+    fn a_call_that_reads_nothing_has_the_check_of_nothing() {
+        let shape = resolve(u64::from(nr::CLOSE), &[3, 0, 0, 0, 0, 0]).unwrap();
+        let memory = Flat(Vec::new());
+        let gathered = at_entry(shape, &[3, 0, 0, 0, 0, 0], &memory);
+        let check = at_exit(&gathered, shape, &[3, 0, 0, 0, 0, 0], 0, &memory).unwrap().1;
+        assert_eq!(check, Digest::new().finish());
+    }
+
+    #[test]
+    fn what_is_not_logged_is_in_the_check() {
+        let memory = Flat(vec![1; 64]);
+        let check = |number, args: [u64; 6]| {
+            let shape = resolve(u64::from(number), &args).unwrap();
+            at_exit(&at_entry(shape, &args, &memory), shape, &args, 0, &memory).unwrap().1
+        };
+        let mut digest = Digest::new();
+        [4096, 2, 5].into_iter().for_each(|word| digest.word(word));
+        digest.bytes(&[1; 16]);
+        assert_eq!(check(nr::POLL, [4096, 2, 5, 9, 9, 9]), digest.finish());
+        // The descriptor is logged, the buffer is not.
+        assert_eq!(check(nr::READ, [3, 4096, 8, 0, 0, 0]), check(nr::READ, [4, 4096, 8, 0, 0, 0]));
+        assert_ne!(check(nr::READ, [3, 4096, 8, 0, 0, 0]), check(nr::READ, [3, 4097, 8, 0, 0, 0]));
+        let mut unreadable = Digest::new();
+        [1, 1, 5, u64::MAX].into_iter().for_each(|word| unreadable.word(word));
+        assert_eq!(check(nr::POLL, [1, 1, 5, 0, 0, 0]), unreadable.finish());
+    }
+
+    #[test]
+    fn only_an_address_that_the_argument_does_not_say_is_in_a_segment() {
+        let mut raw = vec![0; 64];
+        raw[..8].copy_from_slice(&(4096u64 + 40).to_le_bytes());
+        raw[8..16].copy_from_slice(&8u64.to_le_bytes());
+        let memory = Flat(raw);
+        let outputs = |number, args: [u64; 6]| {
+            let shape = resolve(u64::from(number), &args).unwrap();
+            outputs(&at_entry(shape, &args, &memory), shape, &args, 3, &memory).unwrap()
+        };
+        let (read, readv) = (outputs(nr::READ, [3, 4100, 64, 0, 0, 0]), outputs(nr::READV, [3, 4096, 1, 0, 0, 0]));
+        assert_eq!((read[0].address, read[0].place(&[3, 4100, 64, 0, 0, 0])), (0, Some(4100)));
+        assert_eq!((readv[0].address, readv[0].place(&[3, 4096, 1, 0, 0, 0])), (4096 + 40, Some(4096 + 40)));
     }
 }

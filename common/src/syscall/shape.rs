@@ -83,6 +83,17 @@ pub struct Shape {
     pub class: Class,
     /// Memory.
     pub pointers: &'static [Pointer],
+    /// Arguments that are digested and not logged (bit i: argument i): replay recomputes them, and nothing that reads records
+    /// asks for them.
+    pub recomputed: u8,
+}
+
+impl Shape {
+    /// Arguments that are logged: bit i for argument i.
+    #[must_use]
+    pub const fn logged(&self) -> u8 {
+        (0x3f >> (6 - self.nargs)) & !self.recomputed
+    }
 }
 
 /// A call, operation or flag whose effect ftrun does not know.
@@ -125,5 +136,15 @@ pub(super) const fn shape(
     class: Class,
     pointers: &'static [Pointer],
 ) -> Shape {
-    Shape { number, name, nargs, class, pointers }
+    Shape { number, name, nargs, class, pointers, recomputed: 0 }
+}
+
+/// The same shape, with these arguments not logged.
+pub(super) const fn recomputing(shape: Shape, args: &[u8]) -> Shape {
+    let (mut recomputed, mut at) = (0, 0);
+    while at < args.len() {
+        recomputed |= 1 << args[at];
+        at += 1;
+    }
+    Shape { recomputed, ..shape }
 }

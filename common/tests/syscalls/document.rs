@@ -20,7 +20,8 @@ Every call of the server stops at the recorder. Its class says what happens then
 - **executed**: both execute it, and the results are compared: memory, signal dispositions, registers, the end.
 - **answered**: ftrun answers on the primary as well, with its model of the kernel's state or the errno given.
 
-On a replica number and arguments of every call are compared, as is what it reads. Memory that a call reads is logged
+On a replica number and arguments of every call are compared, as is what it reads. Arguments that a replica recomputes and
+nothing else asks for are not logged, only digested (the last column). Memory that a call reads is logged
 (*in*), or only its digest (*digest*); the server's output (*output*) is digested, and logged where it goes into a pipe,
 socket pair or eventfd that a replica must be able to make anew. Memory that a call writes (*out*) is logged; *in/out*: both,
 also when it fails; *out always*: also when it fails. After EFAULT everything is logged that may have been written.
@@ -59,10 +60,13 @@ fn document() -> String {
     let mut shapes: Vec<&Shape> = table::all().chain(multiplexed).collect();
     shapes.sort_by_key(|shape| shape.number);
     let _ = write!(out, "\n## Known: {} calls and operations\n\n", shapes.len());
-    out += "| number | call | class | arguments that point to memory |\n|---|---|---|---|\n";
+    out += "| number | call | class | arguments that point to memory | not logged |\n|---|---|---|---|---|\n";
     for shape in shapes {
         let pointers: Vec<String> = shape.pointers.iter().map(pointer).collect();
-        let _ = writeln!(out, "| {} | {} | {} | {} |", shape.number, shape.name, class(shape), pointers.join("; "));
+        let recomputed = (0..6).filter(|index| shape.recomputed >> index & 1 == 1).map(|index: u8| index.to_string());
+        let recomputed = recomputed.collect::<Vec<_>>().join(", ");
+        let (number, name, class, pointers) = (shape.number, shape.name, class(shape), pointers.join("; "));
+        let _ = writeln!(out, "| {number} | {name} | {class} | {pointers} | {recomputed} |");
     }
     out += "\n## Refused operations and flags of known calls\n\n| call | what | errno |\n|---|---|---|\n";
     for operations in operations::all().filter(|operations| operations.selects()) {

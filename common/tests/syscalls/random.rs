@@ -44,11 +44,17 @@ fn shapes() -> Vec<&'static Shape> {
 fn record() -> impl Strategy<Value = Record> {
     let kind = prop::sample::select(vec![Kind::Call, Kind::Signal, Kind::Instruction, Kind::Patch, Kind::End]);
     let role = prop::sample::select(vec![SegmentRole::In, SegmentRole::Out, SegmentRole::Sent, SegmentRole::SigInfo]);
-    let segment = (any::<u64>(), role, any::<u16>(), prop::collection::vec(any::<u8>(), 0..40))
+    let segment = (prop_oneof![Just(0), any::<u64>()], role, any::<u16>(), prop::collection::vec(any::<u8>(), 0..40))
         .prop_map(|(address, role, arg, bytes)| Segment { address, role, arg, bytes });
-    let args = prop::collection::vec(any::<u64>(), 0..7);
-    (kind, any::<u16>(), any::<i64>(), any::<u64>(), args, prop::collection::vec(segment, 0..4)).prop_map(
-        |(kind, number, result, check, args, segments)| Record { kind, number, result, check, args, segments },
+    let args = (any::<[u64; 6]>(), 0..64u8);
+    let flags = (any::<u64>(), any::<bool>());
+    (kind, any::<u16>(), any::<i64>(), flags, args, prop::collection::vec(segment, 0..4)).prop_map(
+        |(kind, number, result, (check, fast), (args, logged), segments)| Record {
+            check,
+            fast: fast && kind == Kind::Call,
+            segments,
+            ..Record::new(kind, number, result).with_logged(&args, logged)
+        },
     )
 }
 
@@ -77,6 +83,18 @@ proptest! {
     fn any_call_is_resolved_or_refused(number in prop_oneof![0..500u64, any::<u64>()], args in prop::array::uniform6(value())) {
         if let Err(refusal) = resolve(number, &args) {
             prop_assert!(refusal.errno > 0 && !refusal.what.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_a_call_is_does_not_hang_on_what_is_not_logged(
+        shape in prop::sample::select(shapes()),
+        args in prop::array::uniform6(value()),
+    ) {
+        prop_assert_eq!(shape.recomputed >> shape.nargs, 0, "{}", shape.name);
+        if let Ok(resolved) = resolve(shape.number.into(), &args) {
+            let record = Record::new(Kind::Call, shape.number, 0).with_logged(&args, resolved.logged());
+            prop_assert_eq!(resolve(shape.number.into(), &record.args), Ok(resolved));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use common::abi;
 use common::ids::Lsn;
+use common::kernel::Kernel;
 use common::record::{Placement, Record, SegmentRole};
 use common::syscall::nr;
 use tracer::inject::Session;
@@ -11,6 +12,7 @@ use tracer::sys::ptrace::{Resume, SIGINFO_LEN};
 use tracer::tracee::{Event, Stopped};
 
 use super::{At, Driver, ReplayError};
+use crate::progress::Progress;
 
 const PAGE: u64 = 4096;
 /// si_code of SIGBUS: there is nothing at this address (sigaction(2)).
@@ -23,8 +25,13 @@ fn absent_page(signal: i32, info: &[u8; SIGINFO_LEN]) -> Option<u64> {
     (signal == libc::SIGBUS && code == BUS_ADRERR).then_some(address & !(PAGE - 1))
 }
 
+/// Whether the process may be further on than the log that is applied.
+fn is_beyond(progress: &Progress) -> bool {
+    progress.free && progress.feed.is_fast() && !progress.feed.is_careful()
+}
+
 impl Driver {
-    pub(super) fn signal(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
+    pub(super) fn signal(&mut self, lsn: Lsn, record: &Record, progress: &Progress) -> Result<(), ReplayError> {
         let info: Option<[u8; SIGINFO_LEN]> =
             record.bytes_of(SegmentRole::SigInfo).and_then(|bytes| bytes.try_into().ok());
         let (Some(placement), Some(info), 1..=64) = (Placement::from_result(record.result), info, record.number) else {
@@ -44,19 +51,37 @@ impl Driver {
                 }
                 signals::force(stopped, &regs, record, &info)?
             }
-            Placement::Fault => self.fault(lsn, record, &info)?,
+            Placement::Fault if absent_page(i32::from(record.number), &info).is_some() && is_beyond(progress) => {
+                // It may have run on over the memory that is not absent here: nothing comes behind a signal that kills it.
+                let stopped = match self.take() {
+                    At::Ready(stopped, _) => Some(stopped),
+                    At::Arrived(event) => event.into_stopped(),
+                    _ => None,
+                };
+                let Some(stopped) = stopped else {
+                    return Err(self.diverged(lsn, record, "a process that runs", "another one", None));
+                };
+                Delivering { stopped, signal: i32::from(record.number) }
+            }
+            Placement::Fault => self.fault(lsn, record, &info, &progress.kernel)?,
         };
         self.at = if signal == 0 { At::Ready(stopped, 0) } else { At::Delivering(stopped, record.clone()) };
         Ok(())
     }
 
     /// Lets the process run into the fault of the record.
-    fn fault(&mut self, lsn: Lsn, record: &Record, info: &[u8; SIGINFO_LEN]) -> Result<Delivering, ReplayError> {
+    fn fault(
+        &mut self,
+        lsn: Lsn,
+        record: &Record,
+        info: &[u8; SIGINFO_LEN],
+        kernel: &Kernel,
+    ) -> Result<Delivering, ReplayError> {
         let expected = i32::from(record.number);
         if let Some(page) = absent_page(expected, info) {
-            return self.absence(lsn, record, info, page);
+            return self.absence(lsn, record, info, page, kernel);
         }
-        let stopped = match self.advance(lsn, record)? {
+        let stopped = match self.advance()? {
             Event::Signal(stopped, signal) if signal == expected => stopped,
             other => return Err(self.wrong_stop(lsn, record, other)),
         };
@@ -75,6 +100,7 @@ impl Driver {
         record: &Record,
         info: &[u8; SIGINFO_LEN],
         page: u64,
+        kernel: &Kernel,
     ) -> Result<Delivering, ReplayError> {
         let stopped = match self.take() {
             At::Ready(stopped, 0) if self.returned.is_none() => stopped,
@@ -90,7 +116,7 @@ impl Driver {
             return Err(self.diverged(lsn, record, format!("memory at {page:#x}"), "none", None));
         };
         self.at = At::Ready(protect(stopped, page, libc::PROT_NONE)?, 0);
-        let stopped = match self.advance(lsn, record)? {
+        let stopped = match self.advance()? {
             Event::Signal(stopped, libc::SIGSEGV) => stopped,
             other => return Err(self.wrong_stop(lsn, record, other)),
         };
@@ -98,7 +124,7 @@ impl Driver {
         if regs.rip != record.arg(2) || stopped.siginfo()?[16..24] != info[16..24] {
             return Err(self.elsewhere(lsn, record, regs));
         }
-        let (stopped, _) = signals::undo_forced(stopped, &regs, libc::SIGSEGV, self.kernel.signals())?;
+        let (stopped, _) = signals::undo_forced(stopped, &regs, libc::SIGSEGV, kernel.signals())?;
         let stopped = protect(stopped, page, area.prot)?;
         Ok(signals::force(stopped, &regs, record, info)?)
     }

@@ -2,7 +2,7 @@
 
 use common::abi;
 use common::ids::Lsn;
-use common::kernel::Object;
+use common::kernel::{Kernel, Object};
 use common::record::{Record, SegmentRole};
 use common::syscall::nr;
 use tracer::signals;
@@ -19,10 +19,11 @@ impl Driver {
         record: &Record,
         stopped: Stopped,
         regs: &Registers,
+        kernel: &Kernel,
     ) -> Result<Stopped, ReplayError> {
         let mut changed = *regs;
         let result = abi::word(record.result);
-        let mapped = match self.kernel.object(abi::int(record.arg(4))) {
+        let mapped = match kernel.object(abi::int(record.arg(4))) {
             Some(Object::File(file)) if record.number == nr::MMAP && !file.unlinked => Some(file.path.clone()),
             _ => None,
         };
@@ -40,13 +41,17 @@ impl Driver {
                 changed.r8 = u64::MAX;
                 changed.r9 = 0;
                 self.sites.unmapped(result, record.arg(1).next_multiple_of(4096));
+                self.patches.unmapped(result, record.arg(1).next_multiple_of(4096));
             }
             nr::MREMAP if result == record.arg(0) => changed.r10 = 0,
             nr::MREMAP => {
                 changed.r10 = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
                 changed.r8 = result;
             }
-            nr::MUNMAP => self.sites.unmapped(record.arg(0), record.arg(1).next_multiple_of(4096)),
+            nr::MUNMAP => {
+                self.sites.unmapped(record.arg(0), record.arg(1).next_multiple_of(4096));
+                self.patches.unmapped(record.arg(0), record.arg(1).next_multiple_of(4096));
+            }
             _ => {}
         }
         stopped.set_registers(&changed)?;
@@ -73,7 +78,11 @@ impl Driver {
             Event::SyscallExit(stopped) => stopped,
             other => return Err(self.wrong_stop(lsn, record, other)),
         };
-        let regs = stopped.registers()?;
+        let mut regs = stopped.registers()?;
+        if let Some(moved) = self.patches.moved(regs.rip) {
+            regs.rip = moved;
+            stopped.set_registers(&regs)?;
+        }
         let (mask, digest) = (stopped.signal_mask()?, signals::general_digest(&regs));
         let logged = record.bytes_of(SegmentRole::Out).unwrap_or_default();
         if digest != record.check || mask.to_le_bytes() != logged {

@@ -57,8 +57,8 @@ impl Model {
 
     #[track_caller]
     fn call(&mut self, number: i64, result: i64, args: &[i64], segments: &[(SegmentRole, u16, &[u8])]) -> &mut Self {
-        let mut record = Record::new(Kind::Call, number as u16, result);
-        record.args = args.iter().map(|&arg| arg as u64).collect();
+        let args: Vec<u64> = args.iter().map(|&arg| arg as u64).collect();
+        let mut record = Record::new(Kind::Call, number as u16, result).with_args(&args);
         for &(role, arg, bytes) in segments {
             record.segments.push(Segment { address: 0x1000, role, arg, bytes: bytes.to_vec() });
         }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use common::cpu::CpuFeatures;
 use common::log::directory::{Entry, Reader, SEGMENT_LEN, Writer};
 use common::log::frame;
-use common::record::Kind;
+use common::record::{Kind, Record, Segment, SegmentRole};
 use common::snapshot::Manifest;
 
 use super::case::{Case, compiled, verdict};
@@ -130,37 +130,52 @@ fn directory_cannot_be_made() {
     }
 }
 
-/// A log that is sound in form, and says of one write that other bytes were written than the program writes.
-#[test]
-fn divergence() {
+/// A log that is sound in form, and says of the one write something else than the program does.
+fn forged(name: &str, forge: impl Fn(&mut Record), says: &[&str]) -> Result<()> {
     let case = Case::new();
     let log = recording(&case);
-    let other = case.path("other");
-    let forge = || -> Result<()> {
-        let mut reader = Reader::open(&log)?;
-        let mut writer = Writer::create(&other, reader.manifest(), reader.content(), SEGMENT_LEN)?;
-        let mut forged = 0;
-        for entry in reader.by_ref() {
-            let Entry { lsn, epoch, time, mut record } = entry?;
-            if record.kind == Kind::Call && record.number == common::syscall::nr::WRITE {
-                record.check ^= 1;
-                forged += 1;
-            }
-            let mut payload = Vec::new();
-            record.encode_into(&mut payload);
-            writer.append(&frame::seal(epoch, lsn, time, &payload)?)?;
+    let other = case.path(name);
+    let mut reader = Reader::open(&log)?;
+    let mut writer = Writer::create(&other, reader.manifest(), reader.content(), SEGMENT_LEN)?;
+    let mut next = reader.manifest().lsn;
+    let mut count = 0;
+    for entry in reader.by_ref() {
+        let Entry { epoch, time, mut record, .. } = entry?;
+        if record.kind == Kind::Call && record.number == common::syscall::nr::WRITE {
+            forge(&mut record);
+            count += 1;
         }
-        ensure!(forged == 1, "{forged} writes, expected one");
-        let mut program = case.start("replay", ftrun().arg("replay").arg(&other))?;
-        case.ended(&mut program, Exit::Code(123), &["divergence at LSN ", "in write(0x1, "])?;
-        let report = String::from_utf8_lossy(&program.stderr()?).into_owned();
-        for part in ["\n  expected: ", "\n  found:    ", "\n  rip 0x", "\n  the records before it:\n"] {
-            ensure!(report.contains(part), "the report has no {part:?}:\n{report}");
-        }
-        ensure!(program.stdout()?.is_empty(), "output that the log does not vouch for appears");
-        Ok(())
+        let mut payload = Vec::new();
+        record.encode_into(&mut payload);
+        writer.append(&frame::seal(epoch, next, time, &payload)?)?;
+        next = next.advance(payload.len());
+    }
+    ensure!(count == 1, "{count} writes, expected one");
+    let mut program = case.start("replay", ftrun().arg("replay").arg(&other))?;
+    case.ended(&mut program, Exit::Code(123), &["divergence at LSN "])?;
+    let report = String::from_utf8_lossy(&program.stderr()?).into_owned();
+    let parts = ["\n  expected: ", "\n  found:    ", "\n  rip 0x", "\n  the records before it:\n"];
+    for part in parts.iter().chain(says) {
+        ensure!(report.contains(part), "the report has no {part:?}:\n{report}");
+    }
+    ensure!(program.stdout()?.is_empty(), "output that the log does not vouch for appears");
+    Ok(())
+}
+
+#[test]
+fn divergence() {
+    let says = ["in write(0x1, _, _)", "of its other arguments and what it reads", " in the call write(0x1, 0x"];
+    verdict(forged("bytes", |record| record.check ^= 1, &says));
+    let says = ["in write(0x7, _, _)", "found:    the call write(0x1, 0x"];
+    verdict(forged("argument", |record| record.args[0] = 7, &says));
+    let nowhere = |record: &mut Record| {
+        record.segments.push(Segment { address: 0, role: SegmentRole::Out, arg: 6, bytes: vec![1] });
     };
-    verdict(forge());
+    verdict(forged("place", nowhere, &["expected: memory at argument 6", "no place for it: the call write(0x1, 0x"]));
+    let input = |record: &mut Record| {
+        record.segments.push(Segment { address: 0, role: SegmentRole::In, arg: 1, bytes: b"no".to_vec() });
+    };
+    verdict(forged("input", input, &["expected: argument 1 at 0x", ": \"no\""]));
 }
 
 /// What cannot be written is not written: that is no success.

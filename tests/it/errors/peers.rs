@@ -270,7 +270,9 @@ fn primary_of_another_version() {
         let mut preamble = channel::preamble();
         preamble[8] += 7;
         stream.write_all(&preamble)?;
-        wait_said(&mut backup.program, &["speaks version 8, expected 1: run the same ftrun"])?;
+        let (found, expected) = (channel::PAIR_VERSION + 7, channel::PAIR_VERSION);
+        let says = format!("speaks version {found}, expected {expected}: run the same ftrun");
+        wait_said(&mut backup.program, &[&says])?;
         backup.ends()
     });
     verdict(outcome);

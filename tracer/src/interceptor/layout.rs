@@ -59,6 +59,16 @@ pub const OUTPUT_TAIL: u64 = 0x180;
 pub const CALLS: u64 = 0x1c0;
 /// u64: times that the interceptor waited because a ring was full.
 pub const WAITS: u64 = 0x1c8;
+/// u32: not 0 while the interceptor makes a call of its own.
+pub const OWN: u64 = 0x1d0;
+/// u32: not 0 between a call of the server and its record.
+pub const MADE: u64 = 0x1d4;
+/// u32: not 0 when the call that comes outside has been made already, and only its record is wanting.
+pub const FINISH: u64 = 0x1d8;
+/// i64: its result.
+pub const RESULT: u64 = 0x1e0;
+/// u64: state of the digest of what the call under way has read.
+pub const DIGEST: u64 = 0x1e8;
 /// Offset in nanoseconds for clock_gettime(2), i64 for each of the clocks 0 to 11.
 pub const CLOCK_OFFSETS: u64 = 0x200;
 /// Clocks that may be read in process.

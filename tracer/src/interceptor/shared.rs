@@ -4,12 +4,14 @@
 //! announces that it sleeps, looks once more, and sleeps on a futex; the other side wakes it.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
+use common::digest::Digest;
 use nix::errno::Errno;
 
 use super::layout as at;
+use super::ring::{self, Bell, Ring, Words};
 use crate::sys::shared::{MemoryFile, Window, wait, wake};
 
 /// What the interceptor does with a call.
@@ -107,6 +109,26 @@ impl Shared {
         self.control.u64(at::WAITS).load(Ordering::Relaxed)
     }
 
+    /// Whether the interceptor is in a call of its own; whether it is between a call of the server and its record.
+    #[must_use]
+    pub fn state(&self) -> (bool, bool) {
+        let set = |offset| self.control.u32(offset).load(Ordering::SeqCst) != 0;
+        (set(at::OWN), set(at::MADE))
+    }
+
+    /// The digest of what the call under way has read, before it was made.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::resumed(self.control.u64(at::DIGEST).load(Ordering::SeqCst))
+    }
+
+    /// The result of the call that comes outside, if it has been made already. Asked once.
+    #[must_use]
+    pub fn take_finished(&self) -> Option<i64> {
+        let finished = self.control.u32(at::FINISH).swap(0, Ordering::SeqCst) != 0;
+        finished.then(|| self.control.i64(at::RESULT).load(Ordering::SeqCst))
+    }
+
     /// Forgets what is in the rings. Only while the process stands still, outside of the interceptor.
     pub fn reset(&self) {
         for word in [at::HEAD, at::TAIL, at::TAKEN, at::OUTPUT_HEAD, at::OUTPUT_TAIL] {
@@ -117,9 +139,7 @@ impl Shared {
     /// Bytes in the ring.
     #[must_use]
     pub fn filled(&self) -> u64 {
-        let head = self.control.u64(at::HEAD).load(Ordering::SeqCst);
-        // What a server gone wild writes there must not be believed.
-        head.wrapping_sub(self.control.u64(at::TAIL).load(Ordering::SeqCst)).min(at::RING_LEN)
+        ring::filled(self, Ring::Records, at::RING_LEN)
     }
 
     /// The consumer's end when recording: appends all records that are in the ring to `out`, and makes room.
@@ -128,28 +148,19 @@ impl Shared {
         if filled == 0 {
             return;
         }
-        let tail = self.control.u64(at::TAIL).load(Ordering::SeqCst);
-        self.ring.read_into(len(tail % at::RING_LEN), len(filled), out);
-        self.control.u64(at::TAIL).store(tail.wrapping_add(filled), Ordering::SeqCst);
-        if self.control.u32(at::DRAINED_SLEEPS).load(Ordering::SeqCst) != 0 {
-            wake(self.control.u32(at::DRAINED));
-        }
+        self.ring.read_into(len(self.tail(Ring::Records) % at::RING_LEN), len(filled), out);
+        ring::took(self, Ring::Records, filled);
     }
 
-    /// Sleeps until a record that is urgent is in the ring, somebody calls [`Shared::ring_bell`], or `patience` ends.
-    pub fn sleep_until_filled(&self, patience: Duration, look: impl FnOnce() -> bool) {
-        let (bell, sleeps) = (self.control.u32(at::FILLED), self.control.u32(at::FILLED_SLEEPS));
-        let value = bell.load(Ordering::SeqCst);
-        sleeps.store(1, Ordering::SeqCst);
-        if !look() {
-            wait(bell, value, patience);
-        }
-        sleeps.store(0, Ordering::SeqCst);
+    /// Sleeps until a record that is urgent is in the ring, or `patience` ends. Not when something is there already, or `stop` says so;
+    /// who makes that true calls [`Shared::ring_bell`] afterwards.
+    pub fn sleep_until_filled(&self, patience: Duration, stop: impl Fn() -> bool) {
+        ring::sleep_until_filled(self, patience, stop);
     }
 
     /// Wakes whoever sleeps in [`Shared::sleep_until_filled`], or the interceptor that waits for a record.
     pub fn ring_bell(&self) {
-        wake(self.control.u32(at::FILLED));
+        Words::ring(self, Bell::Filled);
     }
 
     /// Room in the ring for its producer, in bytes.
@@ -164,12 +175,8 @@ impl Shared {
         if self.room() < bytes.len() as u64 {
             return false;
         }
-        let head = self.control.u64(at::HEAD).load(Ordering::SeqCst);
-        self.ring.write(len(head % at::RING_LEN), bytes);
-        self.control.u64(at::HEAD).store(head.wrapping_add(bytes.len() as u64), Ordering::SeqCst);
-        if self.control.u32(at::FILLED_SLEEPS).load(Ordering::SeqCst) != 0 {
-            self.ring_bell();
-        }
+        self.ring.write(len(self.head(Ring::Records) % at::RING_LEN), bytes);
+        ring::put(self, Ring::Records, bytes.len() as u64);
         true
     }
 
@@ -198,15 +205,67 @@ impl Shared {
     /// zeros to 8; one for each record taken in process whose call sends, with a positive result, in the order of the records.
     /// It is there before the record counts as taken.
     pub fn take_output(&self, out: &mut Vec<u8>) {
-        let tail = self.control.u64(at::OUTPUT_TAIL).load(Ordering::SeqCst);
-        let filled = self.control.u64(at::OUTPUT_HEAD).load(Ordering::SeqCst).wrapping_sub(tail).min(at::OUTPUT_LEN);
+        let filled = ring::filled(self, Ring::Output, at::OUTPUT_LEN);
         if filled == 0 {
             return;
         }
-        self.output.read_into(len(tail % at::OUTPUT_LEN), len(filled), out);
-        self.control.u64(at::OUTPUT_TAIL).store(tail.wrapping_add(filled), Ordering::SeqCst);
-        if self.control.u32(at::DRAINED_SLEEPS).load(Ordering::SeqCst) != 0 {
-            wake(self.control.u32(at::DRAINED));
-        }
+        self.output.read_into(len(self.tail(Ring::Output) % at::OUTPUT_LEN), len(filled), out);
+        ring::took(self, Ring::Output, filled);
+    }
+}
+
+impl Shared {
+    fn position(&self, ring: Ring, head: u64, output: u64) -> &AtomicU64 {
+        self.control.u64(if ring == Ring::Records { head } else { output })
+    }
+
+    fn bell(&self, bell: Bell) -> &AtomicU32 {
+        self.control.u32(if bell == Bell::Filled { at::FILLED } else { at::DRAINED })
+    }
+
+    fn sleeper(&self, bell: Bell) -> &AtomicU32 {
+        self.control.u32(if bell == Bell::Filled { at::FILLED_SLEEPS } else { at::DRAINED_SLEEPS })
+    }
+}
+
+impl Words for Shared {
+    fn head(&self, ring: Ring) -> u64 {
+        self.position(ring, at::HEAD, at::OUTPUT_HEAD).load(Ordering::Acquire)
+    }
+
+    fn set_head(&self, ring: Ring, position: u64) {
+        self.position(ring, at::HEAD, at::OUTPUT_HEAD).store(position, Ordering::Release);
+    }
+
+    fn tail(&self, ring: Ring) -> u64 {
+        self.position(ring, at::TAIL, at::OUTPUT_TAIL).load(Ordering::Acquire)
+    }
+
+    fn set_tail(&self, ring: Ring, position: u64) {
+        self.position(ring, at::TAIL, at::OUTPUT_TAIL).store(position, Ordering::Release);
+    }
+
+    fn sleeps(&self, bell: Bell) -> bool {
+        self.sleeper(bell).load(Ordering::Acquire) != 0
+    }
+
+    fn set_sleeps(&self, bell: Bell, sleeps: bool) {
+        self.sleeper(bell).store(sleeps.into(), Ordering::Release);
+    }
+
+    fn rung(&self, bell: Bell) -> u32 {
+        self.bell(bell).load(Ordering::Acquire)
+    }
+
+    fn ring(&self, bell: Bell) {
+        wake(self.bell(bell));
+    }
+
+    fn sleep(&self, bell: Bell, rung: u32, patience: Duration) {
+        wait(self.bell(bell), rung, patience);
+    }
+
+    fn fence(&self) {
+        fence(Ordering::SeqCst);
     }
 }

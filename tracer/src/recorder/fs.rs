@@ -19,7 +19,7 @@ impl Recorder<'_> {
     /// The absolute path of what inotify watches.
     pub(super) fn watched_path(&self, flow: &mut InCall) {
         let given = flow.gathered.inputs.first().map(|s| s.bytes.clone()).unwrap_or_default();
-        let full = self.kernel.identity().cwd.as_path().join(Path::new(OsStr::from_bytes(&given)));
+        let full = self.kernel().identity().cwd.as_path().join(Path::new(OsStr::from_bytes(&given)));
         flow.extra.push(meta(SegmentRole::Path, full.as_os_str().as_bytes().to_vec()));
     }
 }

@@ -55,7 +55,7 @@ impl Recorder<'_> {
     /// The answer to a call that is not executed.
     pub(super) fn answer(&self, call: &Call, errno: i32) -> i64 {
         match u16::try_from(call.number) {
-            Ok(nr::GETPID | nr::GETTID) => self.kernel.identity().pid.into(),
+            Ok(nr::GETPID | nr::GETTID) => self.kernel().identity().pid.into(),
             _ => -i64::from(errno),
         }
     }
@@ -65,7 +65,7 @@ impl Recorder<'_> {
         if !self.adopted {
             return Before::Run(None);
         }
-        let own = self.kernel.identity();
+        let own = self.kernel().identity();
         let asks_for_itself = [0, own.pid].contains(&abi::int(flow.call.args[0]));
         match flow.shape.number {
             nr::GETPPID => return Before::Answer(own.ppid.into()),
@@ -99,7 +99,7 @@ impl Recorder<'_> {
 
     /// The result of a call as the server is to see it.
     pub(super) fn shown_id(&self, real: i32, flow: &InCall, result: i64) -> i64 {
-        let own = i64::from(self.kernel.identity().pid);
+        let own = i64::from(self.kernel().identity().pid);
         if result == i64::from(real) && gives_id(&flow.call) { own } else { result }
     }
 
@@ -116,7 +116,7 @@ impl Recorder<'_> {
     fn show_pid_at(&self, stopped: &Stopped, flow: &InCall, address: u64) -> Result<(), RecordingError> {
         let raw = stopped.bytes(address, 4).map_err(Self::fault(flow.shape))?;
         if raw == stopped.pid().to_le_bytes() {
-            stopped.write(address, &self.kernel.identity().pid.to_le_bytes())?;
+            stopped.write(address, &self.kernel().identity().pid.to_le_bytes())?;
         }
         Ok(())
     }
@@ -124,7 +124,7 @@ impl Recorder<'_> {
     /// A signal that the server sent to itself names the server, also when it is read from a signalfd.
     pub(super) fn show_senders(&self, stopped: &Stopped, flow: &InCall, result: i64) -> Result<(), RecordingError> {
         let [fd, buffer, ..] = flow.call.args;
-        if !self.adopted || !matches!(self.kernel.object(abi::int(fd)), Some(Object::SignalFd { .. })) {
+        if !self.adopted || !matches!(self.kernel().object(abi::int(fd)), Some(Object::SignalFd { .. })) {
             return Ok(());
         }
         for at in (0..usize::try_from(result).unwrap_or(0)).step_by(SIGNALFD_INFO_LEN) {

@@ -11,8 +11,8 @@ use common::snapshot::Area;
 use common::syscall::{Memory, nr};
 
 use super::{InCall, Recorder, RecordingError};
-use crate::inject;
 use crate::instructions;
+use crate::interceptor;
 use crate::launch::{self, LaunchError};
 use crate::tracee::{Call, Stopped};
 
@@ -136,7 +136,8 @@ impl FileAreas {
     }
 
     pub(super) fn of(pid: i32) -> Result<Self, LaunchError> {
-        let files = launch::maps(pid)?.into_iter().filter(|m| m.name.starts_with('/'));
+        let files =
+            launch::maps(pid)?.into_iter().filter(|m| m.name.starts_with('/') && !interceptor::is_own(m.start, m.end));
         let area = |m: launch::Mapping| {
             (m.start, FileArea { end: m.end, file: None, offset: 0, shared: m.shared, copy: false, path: None })
         };
@@ -175,6 +176,16 @@ impl FileAreas {
         self.within(start, end).next().is_some()
     }
 
+    /// Whether an address is in memory that was mapped from a file.
+    pub(super) fn contains(&self, address: u64) -> bool {
+        self.overlaps(address, address + 1)
+    }
+
+    /// Whether the file that a descriptor is open on is mapped.
+    pub(super) fn maps_descriptor(&self, pid: i32, fd: i32) -> bool {
+        FileId::of_descriptor(pid, fd).is_none_or(|file| self.0.values().any(|area| area.file == Some(file)))
+    }
+
     /// The memory that shows these bytes of a file.
     fn showing(&self, file: FileId, from: u64, to: u64) -> Vec<(u64, u64)> {
         let areas = self.0.iter().filter(|(_, area)| area.file == Some(file));
@@ -197,10 +208,10 @@ impl FileAreas {
     }
 }
 
-/// The refused call, if it would change ftrun's own page.
-pub(super) fn touches_own_page(call: &Call) -> Option<String> {
+/// The refused call, if it would change ftrun's own memory.
+pub(super) fn touches_own_memory(call: &Call) -> Option<String> {
     let [start, len, _, fixed, new, _] = call.args;
-    let hits = |start: u64, len: u64| start < inject::PAGE_END && start.saturating_add(len) > inject::PAGE;
+    let hits = |start: u64, len: u64| interceptor::is_own(start, start.saturating_add(len));
     let (name, hit) = match u16::try_from(call.number).ok()? {
         nr::MMAP => {
             let flags = (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) as u64;
@@ -215,7 +226,7 @@ pub(super) fn touches_own_page(call: &Call) -> Option<String> {
         }
         _ => return None,
     };
-    hit.then(|| format!("{name} of the area {:#x}-{:#x}, which is ftrun's own", inject::PAGE, inject::PAGE_END))
+    hit.then(|| format!("{name} of memory that is ftrun's own"))
 }
 
 /// Start and length of code that a call has just mapped from a file.
@@ -250,7 +261,7 @@ impl Recorder<'_> {
         match flow.shape.number {
             nr::MMAP => {
                 let (start, end) = whole(abi::word(result), len);
-                self.sites.unmapped(start, end - start);
+                self.unmapped(start, end - start);
                 if flags & libc::MAP_ANONYMOUS as u64 == 0 {
                     let [.., fd, offset] = flow.call.args;
                     let file = FileId::of_descriptor(stopped.pid(), abi::int(fd));
@@ -264,7 +275,7 @@ impl Recorder<'_> {
             }
             nr::MUNMAP => {
                 let (start, end) = whole(start, len);
-                self.sites.unmapped(start, end - start);
+                self.unmapped(start, end - start);
                 self.file_areas.remove(start, end);
             }
             nr::MREMAP => {
@@ -298,7 +309,7 @@ impl Recorder<'_> {
         }
         let args = &flow.call.args;
         let fd = abi::int(if flow.shape.number == nr::COPY_FILE_RANGE { args[2] } else { args[0] });
-        if !matches!(self.kernel.object(fd), Some(Object::File(_))) {
+        if !matches!(self.kernel().object(fd), Some(Object::File(_))) {
             return;
         }
         let Some(file) = FileId::of_descriptor(stopped.pid(), fd) else { return };
@@ -369,6 +380,16 @@ fn read_in_pieces(stopped: &Stopped, start: u64, end: u64, take: &mut dyn FnMut(
     }
 }
 
+impl Recorder<'_> {
+    /// What was patched there is gone.
+    fn unmapped(&mut self, start: u64, len: u64) {
+        self.sites.unmapped(start, len);
+        if let Some(inside) = &mut self.inside {
+            inside.patches.unmapped(start, len);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -390,10 +411,12 @@ mod tests {
     }
 
     #[test]
-    fn the_own_page_is_out_of_bounds() {
-        let call = Call { number: nr::MUNMAP.into(), args: [inject::PAGE, 4096, 0, 0, 0, 0] };
-        assert!(touches_own_page(&call).is_some());
-        let call = Call { number: nr::MUNMAP.into(), args: [inject::PAGE_END, 4096, 0, 0, 0, 0] };
-        assert!(touches_own_page(&call).is_none());
+    fn ftruns_own_memory_is_out_of_bounds() {
+        for (start, end) in interceptor::OWN {
+            for (first, hits) in [(start, true), (end - 4096, true), (start - 4096, false), (end, false)] {
+                let call = Call { number: nr::MUNMAP.into(), args: [first, 4096, 0, 0, 0, 0] };
+                assert_eq!(touches_own_memory(&call).is_some(), hits, "{first:#x}");
+            }
+        }
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn changes_sockets(record: &Record, some: bool) -> bool {
 
 impl Recorder<'_> {
     fn tcp_family(&self, fd: i32) -> Option<i32> {
-        match self.kernel.object(fd)? {
+        match self.kernel().object(fd)? {
             Object::Tcp(tcp) => Some(tcp.family),
             _ => None,
         }
@@ -81,13 +81,16 @@ impl Recorder<'_> {
         fd: i32,
     ) -> Result<Before, RecordingError> {
         let Some(family) = self.tcp_family(fd) else { return Ok(Before::Run(None)) };
-        let Some(outside) = self.outside.as_deref_mut() else { return Ok(Before::Run(None)) };
+        let journal = self.journal_mut();
+        let (kernel, Some(outside)) = (&journal.kernel, journal.outside.as_deref_mut()) else {
+            return Ok(Before::Run(None));
+        };
         let asked = flow.gathered.inputs.first().and_then(|s| address::internet(&s.bytes));
         // An address of the other family is an error, which the kernel tells best.
         let Some(asked) = asked.filter(|asked| asked.is_ipv4() == (family == libc::AF_INET)) else {
             return Ok(Before::Run(None));
         };
-        let option = |level, name| match self.kernel.object(fd) {
+        let option = |level, name| match kernel.object(fd) {
             Some(Object::Tcp(tcp)) => tcp.options.is_set(level, name),
             _ => false,
         };
@@ -101,7 +104,7 @@ impl Recorder<'_> {
             );
             return Ok(Before::Answer(-i64::from(libc::EADDRNOTAVAIL)));
         };
-        match outside.bind(self.kernel.next_listener_id(), asked, reuse, v6_only) {
+        match outside.bind(kernel.next_listener_id(), asked, reuse, v6_only) {
             Err(errno) => Ok(Before::Answer(-i64::from(errno))),
             Ok(public) => {
                 flow.extra.push(meta(SegmentRole::Local, address::encode(address::in_family(public, family))));
@@ -129,15 +132,16 @@ impl Recorder<'_> {
             nr::BIND if result == 0 && flow.extra.is_empty() => self.own_name(stopped.pid(), fd, flow),
             nr::BIND if result == 0 => {}
             nr::BIND => {
-                if let Some(outside) = self.outside.as_deref_mut() {
-                    outside.unlisten(self.kernel.next_listener_id());
+                let journal = self.journal_mut();
+                if let Some(outside) = journal.outside.as_deref_mut() {
+                    outside.unlisten(journal.kernel.next_listener_id());
                 }
             }
             nr::LISTEN if result == 0 => self.after_listen(stopped, flow, fd),
             nr::CONNECT => self.own_name(stopped.pid(), fd, flow),
             nr::ACCEPT | nr::ACCEPT4 if result >= 0 && self.tcp_family(fd).is_some() => {
                 let (own, peer) = real_names(stopped.pid(), abi::int_result(result));
-                let asked = self.kernel.listener_of_fd(fd).map(|l| l.bound.asked);
+                let asked = self.kernel().listener_of_fd(fd).map(|l| l.bound.asked);
                 let shown = match (asked, own) {
                     (Some(asked), Some(own)) if asked.ip().is_unspecified() => {
                         Some(SocketAddr::new(own.ip(), asked.port()))
@@ -156,7 +160,7 @@ impl Recorder<'_> {
     }
 
     fn own_name(&self, pid: i32, fd: i32, flow: &mut InCall) {
-        let internet = matches!(self.kernel.object(fd), Some(Object::Tcp(_) | Object::Udp(_)));
+        let internet = matches!(self.kernel().object(fd), Some(Object::Tcp(_) | Object::Udp(_)));
         if let (true, (Some(own), _)) = (internet, real_names(pid, fd)) {
             flow.extra.push(meta(SegmentRole::Local, address::encode(own)));
         }
@@ -164,12 +168,12 @@ impl Recorder<'_> {
 
     fn after_listen(&mut self, stopped: &Stopped, flow: &mut InCall, fd: i32) {
         let (own, _) = real_names(stopped.pid(), fd);
-        let known = self.kernel.listener_of_fd(fd);
+        let known = self.kernel().listener_of_fd(fd);
         let asked = known.map(|l| l.bound.asked).or(own);
         if let Some(asked) = asked {
             flow.extra.push(meta(SegmentRole::Local, address::encode(asked)));
         }
-        if let (Some(outside), Some(real), Some(known)) = (self.outside.as_deref_mut(), own, known) {
+        if let (Some(outside), Some(real), Some(known)) = (self.journal_mut().outside.as_deref_mut(), own, known) {
             let listener = Listener { id: known.bound.id, asked: known.bound.asked, real: address::canonical(real) };
             if let Err(errno) = outside.listen(listener, abi::int(flow.call.args[1])) {
                 // The address was reserved at bind, so that this is the proxy's failure and not the server's.
@@ -180,10 +184,10 @@ impl Recorder<'_> {
 
     /// The names of TCP sockets are those of the model: the real ones are the proxy's business.
     fn show_name(&self, stopped: &Stopped, flow: &InCall, fd: i32) -> Result<(), RecordingError> {
-        if self.outside.is_none() {
+        if self.journal().outside.is_none() {
             return Ok(());
         }
-        let Some(Object::Tcp(tcp)) = self.kernel.object(fd) else { return Ok(()) };
+        let Some(Object::Tcp(tcp)) = self.kernel().object(fd) else { return Ok(()) };
         let shown = match (&tcp.state, flow.shape.number) {
             (TcpState::Bound(bound) | TcpState::Listening { bound, .. }, nr::GETSOCKNAME) => Some(bound.asked),
             (TcpState::Accepted(conn), nr::GETPEERNAME) => Some(conn.peer),
@@ -200,9 +204,9 @@ impl Recorder<'_> {
     /// A listener that was moved to an IPv4-mapped address is still one for IPv6 only to the server.
     fn show_v6_only(&self, stopped: &Stopped, flow: &InCall, fd: i32) -> Result<(), RecordingError> {
         let asked = (abi::int(flow.call.args[1]), abi::int(flow.call.args[2]));
-        let Some(Object::Tcp(tcp)) = self.kernel.object(fd) else { return Ok(()) };
+        let Some(Object::Tcp(tcp)) = self.kernel().object(fd) else { return Ok(()) };
         let Some(bound) = tcp.bound() else { return Ok(()) };
-        if self.outside.is_none() || asked != (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) {
+        if self.journal().outside.is_none() || asked != (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) {
             return Ok(());
         }
         let only = tcp.options.is_set(asked.0, asked.1) || address::is_one_v6(bound.asked.ip());

@@ -10,6 +10,7 @@ use common::syscall::{Memory, nr};
 use super::{InCall, Next, Recorder, RecordingError};
 use crate::inject::{self, Held};
 use crate::instructions;
+use crate::interceptor::code;
 use crate::signals;
 use crate::sys::ptrace::Resume;
 use crate::tracee::{Event, Registers, Stopped, TraceeError};
@@ -146,7 +147,7 @@ fn is_job_control(signal: i32) -> bool {
 impl Recorder<'_> {
     /// What becomes of a signal as things stand.
     pub(super) fn treatment(&self, signal: i32) -> Treatment {
-        let handler = self.kernel.signals().disposition(signal).handler;
+        let handler = self.kernel().signals().disposition(signal).handler;
         let default = handler == libc::SIG_DFL as u64;
         if handler == libc::SIG_IGN as u64 || (default && is_ignored_by_default(signal)) {
             Treatment::Drop
@@ -164,14 +165,23 @@ impl Recorder<'_> {
         let info = stopped.siginfo()?;
         let regs = stopped.registers()?;
         if let Some(trapped) = instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
-            let record = instructions::answer(trapped, &regs, self.tsc_offset, self.kernel.tsc());
+            let record = instructions::answer(trapped, &regs, self.tsc_offset, self.kernel().tsc());
             self.append(&record, "a trapped instruction")?;
             let regs = instructions::apply(trapped, &record, &regs);
-            let (stopped, held) = signals::undo_forced(stopped, &regs, signal, self.kernel.signals())?;
+            let (stopped, held) = signals::undo_forced(stopped, &regs, signal, self.kernel().signals())?;
             self.held.extend(held);
             return Ok(Next::Go(stopped, 0));
         }
-        let held = seen(Held { signal, info }, stopped.pid(), self.kernel.identity().pid);
+        let held = seen(Held { signal, info }, stopped.pid(), self.kernel().identity().pid);
+        let stopped = if code::contains(regs.rip) {
+            match self.signal_inside(stopped, signal, &held, &regs)? {
+                Ok(next) => return Ok(next),
+                Err(stopped) => stopped,
+            }
+        } else {
+            stopped
+        };
+        let regs = stopped.registers()?;
         if signals::is_fault(signal, &info) {
             let mask = stopped.signal_mask()?;
             self.append(&signals::record(Placement::Fault, &held, mask, mask, &regs, 0), "a fault")?;
@@ -290,7 +300,7 @@ impl Recorder<'_> {
                         let treatment = self.treatment(signal);
                         if matches!(treatment, Treatment::Handle | Treatment::Fatal) {
                             let info = stopped.siginfo()?;
-                            self.held.push_back(seen(Held { signal, info }, pid, self.kernel.identity().pid));
+                            self.held.push_back(seen(Held { signal, info }, pid, self.kernel().identity().pid));
                         }
                         stopped.run(Resume::Continue, if treatment == Treatment::Pass { signal } else { 0 })?
                     }
@@ -321,7 +331,11 @@ impl Recorder<'_> {
                 return Err(TraceeError::Unexpected { pid, expected: "the return of rt_sigreturn", found }.into());
             }
         };
-        let after = stopped.registers()?;
+        let mut after = stopped.registers()?;
+        if let Some(moved) = self.moved(after.rip) {
+            after.rip = moved;
+            stopped.set_registers(&after)?;
+        }
         let mut record = Record::new(common::record::Kind::Call, nr::RT_SIGRETURN, 0);
         record.check = signals::general_digest(&after);
         let mask = stopped.signal_mask()?.to_le_bytes().to_vec();

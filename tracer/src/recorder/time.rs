@@ -24,15 +24,19 @@ impl Recorder<'_> {
 
     /// Monotonic clocks of another machine go on where the primary's stopped, and so does the processor time spent.
     pub(super) fn shift_clock(&self, stopped: &Stopped, flow: &InCall) -> Result<(), RecordingError> {
-        let clock = abi::int(flow.call.args[0]);
-        let usual = if is_monotonic(clock) { self.clock_offset } else { 0 };
-        let offset = self.clock_offsets.get(&clock).copied().unwrap_or(usual);
+        let offset = self.offset_of(abi::int(flow.call.args[0]));
         if offset == 0 {
             return Ok(());
         }
         let address = flow.call.args[1];
         let raw = stopped.bytes(address, 16).map_err(Self::fault(flow.shape))?;
         Ok(stopped.write(address, &shifted(&raw, offset))?)
+    }
+
+    /// Nanoseconds that the server's clock is ahead of this machine's.
+    pub(super) fn offset_of(&self, clock: i32) -> i64 {
+        let usual = if is_monotonic(clock) { self.clock_offset } else { 0 };
+        self.clock_offsets.get(&clock).copied().unwrap_or(usual)
     }
 
     /// A deadline on the server's monotonic clock, as one of this machine's.
@@ -43,7 +47,7 @@ impl Recorder<'_> {
         flow: &InCall,
     ) -> Result<Option<Registers>, RecordingError> {
         let absolute = flow.call.args[1] & 1 != 0;
-        let clock = match (flow.shape.number, self.kernel.object(abi::int(flow.call.args[0]))) {
+        let clock = match (flow.shape.number, self.kernel().object(abi::int(flow.call.args[0]))) {
             (nr::CLOCK_NANOSLEEP, _) => abi::int(flow.call.args[0]),
             (_, Some(Object::TimerFd(timer))) => timer.clock,
             _ => return Ok(None),

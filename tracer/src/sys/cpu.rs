@@ -1,5 +1,5 @@
 //! Processor instructions whose answers the log carries.
-#![expect(unsafe_code, reason = "rdtsc, rdtscp, xgetbv have no safe form")]
+#![expect(unsafe_code, reason = "rdtsc, rdtscp, xgetbv have no safe form; all processors have none in nix")]
 
 use core::arch::x86_64;
 
@@ -37,4 +37,15 @@ pub fn xcr0() -> u64 {
     // SAFETY: OSXSAVE says that xgetbv works in user mode; it changes eax and edx alone.
     unsafe { core::arch::asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack)) };
     u64::from(high) << 32 | u64::from(low)
+}
+
+/// Lets this thread run on any processor that its process may use, whatever the thread that started it was bound to.
+pub fn run_anywhere() {
+    // SAFETY: all bits are a valid set; the kernel takes those of processors that are there and allowed.
+    unsafe {
+        let mut all: libc::cpu_set_t = std::mem::zeroed();
+        (0..libc::CPU_SETSIZE as usize).for_each(|cpu| libc::CPU_SET(cpu, &mut all));
+        // Bound as it was, it only runs later.
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const all);
+    }
 }

@@ -41,9 +41,14 @@ impl ChildProcess {
 
     /// Sends SIGKILL. A child that has ended already is what is wanted.
     pub fn kill(&self) {
+        self.send(libc::SIGKILL);
+    }
+
+    /// Sends a signal. One that has ended already gets none.
+    pub fn send(&self, signal: i32) {
         let none: *const libc::siginfo_t = std::ptr::null();
         // SAFETY: plain numbers, and no siginfo: the kernel fills one in.
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), libc::SIGKILL, none, 0) };
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, none, 0) };
     }
 
     /// Waits until it has ended and is reaped, by this thread or another one.

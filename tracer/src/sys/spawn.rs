@@ -25,6 +25,8 @@ pub struct Image {
     pub cpu: Option<usize>,
     /// Put the child into a session of its own.
     pub new_session: bool,
+    /// A descriptor that the program gets, with the same number.
+    pub keep: i32,
 }
 
 /// Where the program is.
@@ -155,6 +157,7 @@ unsafe fn become_image(
         if seccompiler::apply_filter(&image.filter).is_err() {
             fail(Step::Filter);
         }
+        libc::fcntl(image.keep, libc::F_SETFD, 0);
         match &image.program {
             Program::Path(path) => libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()),
             Program::File(file) => libc::fexecve(file.as_raw_fd(), argv.as_ptr(), envp.as_ptr()),

@@ -154,13 +154,11 @@ fn bookkeeping_does_not_make_models_differ() {
 fn the_epoch_of_the_accept_belongs_to_the_name() {
     let mut kernel = fresh();
     listening(&mut kernel);
-    let mut epoch = Record::new(Kind::Epoch, 0, 0);
-    epoch.args = vec![4];
-    kernel.apply(&epoch).unwrap();
+    let epoch = |epoch| Record::new(Kind::Epoch, 0, 0).with_args(&[epoch]);
+    kernel.apply(&epoch(4)).unwrap();
     accepted(&mut kernel, 4, "10.0.0.9:5000");
     assert_eq!(kernel.conn_of_fd(4).unwrap().epoch, Epoch(4));
-    epoch.args = vec![3];
-    assert!(matches!(kernel.apply(&epoch), Err(ModelError::Inconsistent { .. })), "epochs do not go back");
+    assert!(matches!(kernel.apply(&epoch(3)), Err(ModelError::Inconsistent { .. })), "epochs do not go back");
 }
 
 #[test]

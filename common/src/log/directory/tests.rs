@@ -12,8 +12,7 @@ use crate::snapshot::{ContentSource, Manifest, MemoryStore};
 const LOG_ID: u64 = 0x1234_5678_9abc_def0;
 
 fn record(number: u16) -> Record {
-    let mut record = Record::new(Kind::Call, number, 5);
-    record.args = vec![1, 2, number.into()];
+    let mut record = Record::new(Kind::Call, number, 5).with_args(&[1, 2, number.into()]);
     record.segments.push(Segment { address: 64, role: SegmentRole::Out, arg: 1, bytes: vec![9; number.into()] });
     record
 }

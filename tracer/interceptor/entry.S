@@ -1,0 +1,104 @@
+/* The way in and out. Every trampoline comes to `entry` with the server's registers; rcx is where it goes on afterwards, two
+ * bytes before that is a `syscall` of its own. Nothing is changed but rcx and r11, the flags among what is kept, and nothing is
+ * written below the server's stack pointer. */
+
+#include "layout.h"
+
+/* Sixteen words, from high to low: rsp, flags, rcx, r15-r12, rbp, rbx, r9, r8, r10, rdx, rsi, rdi, rax. */
+#define FRAME (LAYOUT_CONTROL + LAYOUT_STACK_END - 128)
+
+    .section .text.entry, "ax"
+    /* Found by the tracer at the beginning of the code. */
+    .quad entry
+    .quad abandon
+    .quad make_check
+    .quad make_call
+    .quad make_behind
+    .quad FRAME
+    .balign 64
+
+    .globl entry
+entry:
+    movq %rsp, FRAME + 120
+    movl $(FRAME + 120), %esp
+    pushfq
+    cld
+    pushq %rcx
+    pushq %r15
+    pushq %r14
+    pushq %r13
+    pushq %r12
+    pushq %rbp
+    pushq %rbx
+    pushq %r9
+    pushq %r8
+    pushq %r10
+    pushq %rdx
+    pushq %rsi
+    pushq %rdi
+    pushq %rax
+    movq %rsp, %rdi
+    call handle
+leave:
+    testl %eax, %eax
+    popq %rax
+    popq %rdi
+    popq %rsi
+    popq %rdx
+    popq %r10
+    popq %r8
+    popq %r9
+    popq %rbx
+    popq %rbp
+    popq %r12
+    popq %r13
+    popq %r14
+    popq %r15
+    popq %rcx
+    movq (%rsp), %r11
+    jz outside
+    popfq
+    popq %rsp
+    jmp *%rcx
+outside:
+    popfq
+    popq %rsp
+    leaq -2(%rcx), %r11
+    jmp *%r11
+
+/* From anywhere before the call has been made: nothing has happened, it is made outside. */
+abandon:
+    movl $FRAME, %esp
+    xorl %eax, %eax
+    jmp leave
+
+/* long make(const struct frame *): makes the server's call. A signal that is held is seen by the comparison; one that comes
+ * between it and the call is seen by the tracer, which moves the process to `abandon`. */
+    .globl make
+make:
+    movq 0(%rdi), %rax
+    movq 16(%rdi), %rsi
+    movq 24(%rdi), %rdx
+    movq 32(%rdi), %r10
+    movq 40(%rdi), %r8
+    movq 48(%rdi), %r9
+    movq 8(%rdi), %rdi
+    cmpl $0, LAYOUT_CONTROL + LAYOUT_PENDING
+make_check:
+    jne abandon
+make_call:
+    syscall
+make_behind:
+    ret
+
+/* long own(long number, long a, long b, long c, long d): a call of the interceptor's. */
+    .globl own
+own:
+    movq %rdi, %rax
+    movq %rsi, %rdi
+    movq %rdx, %rsi
+    movq %rcx, %rdx
+    movq %r8, %r10
+    jmp make_call
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,87 @@
+//! Calls that the interceptor makes. The build script makes its tables of this list and the shapes of common::syscall.
+
+use common::syscall::nr;
+
+use super::layout::{MAY_CLOSE, MAY_READ, MAY_USE, MAY_WRITE};
+
+/// A call that can be made in process.
+#[derive(Debug, Clone, Copy)]
+pub struct FastCall {
+    /// Its number.
+    pub number: u16,
+    /// What must be allowed for the descriptor in argument 0; 0 when that is none.
+    pub right: u8,
+    /// Whether a client may be waiting for what it does: its record is shipped at once.
+    pub urgent: bool,
+    /// The argument that bounds what the result counts; 6 for none.
+    pub bound: u8,
+    /// Arguments that must be 0, as a bit mask: with others the call is made outside.
+    pub zero: u8,
+    /// The argument that holds flags, and those with which the call can be made in process.
+    pub flags: Option<(u8, i32)>,
+    /// Arguments with which [`common::syscall::resolve`] finds its shape.
+    pub example: [u64; 6],
+}
+
+const fn call(number: u16, right: u8) -> FastCall {
+    FastCall { number, right, urgent: false, bound: 6, zero: 0, flags: None, example: [0; 6] }
+}
+
+const fn input(number: u16, bound: u8) -> FastCall {
+    FastCall { bound, ..call(number, MAY_READ) }
+}
+
+const fn output(number: u16) -> FastCall {
+    FastCall { urgent: true, ..call(number, MAY_WRITE) }
+}
+
+const fn without(zero: u8, other: FastCall) -> FastCall {
+    FastCall { zero, ..other }
+}
+
+const fn with_flags(arg: u8, flags: i32, other: FastCall) -> FastCall {
+    FastCall { flags: Some((arg, flags)), ..other }
+}
+
+/// All of them.
+pub const ALL: &[FastCall] = &[
+    input(nr::READ, 2),
+    input(nr::READV, 6),
+    input(nr::PREAD64, 2),
+    with_flags(3, libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_WAITALL | libc::MSG_NOSIGNAL, {
+        without(1 << 4 | 1 << 5, input(nr::RECVFROM, 2))
+    }),
+    output(nr::WRITE),
+    output(nr::WRITEV),
+    output(nr::PWRITE64),
+    with_flags(3, libc::MSG_DONTWAIT | libc::MSG_MORE | libc::MSG_NOSIGNAL, without(1 << 4, output(nr::SENDTO))),
+    FastCall { urgent: true, ..call(nr::CLOSE, MAY_CLOSE) },
+    call(nr::LSEEK, MAY_USE),
+    call(nr::FSTAT, MAY_USE),
+    call(nr::FSYNC, MAY_USE),
+    call(nr::FDATASYNC, MAY_USE),
+    FastCall { example: [0, libc::F_GETFL as u64, 0, 0, 0, 0], ..call(nr::FCNTL, MAY_USE) },
+    FastCall { bound: 2, ..call(nr::EPOLL_WAIT, MAY_USE) },
+    FastCall { bound: 2, zero: 1 << 4, ..call(nr::EPOLL_PWAIT, MAY_USE) },
+    call(nr::EPOLL_CTL, MAY_USE),
+    call(nr::POLL, 0),
+    without(1 << 3, call(nr::PPOLL, 0)),
+    call(nr::SELECT, 0),
+    without(1 << 5, call(nr::PSELECT6, 0)),
+    call(nr::CLOCK_GETTIME, 0),
+    call(nr::GETTIMEOFDAY, 0),
+    call(nr::TIME, 0),
+    call(nr::NANOSLEEP, 0),
+    call(nr::CLOCK_NANOSLEEP, 0),
+    call(nr::NEWFSTATAT, 0),
+    call(nr::SCHED_YIELD, 0),
+    FastCall { bound: 1, ..call(nr::GETRANDOM, 0) },
+    FastCall { example: [0, libc::FUTEX_WAKE as u64, 0, 0, 0, 0], ..call(nr::FUTEX, 0) },
+    call(nr::GETPID, 0),
+    call(nr::GETTID, 0),
+    call(nr::GETPPID, 0),
+    call(nr::GETUID, 0),
+    call(nr::GETEUID, 0),
+    call(nr::GETGID, 0),
+    call(nr::GETEGID, 0),
+];

@@ -1,0 +1,252 @@
+//! Sites whose `syscall` goes to the interceptor: which can be patched, and with what.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::abi;
+use common::record::{Kind, Record, Segment, SegmentRole};
+use common::syscall::Memory;
+
+use super::layout::{HIGH, LOW, MIDDLE, TRAMPOLINE_LEN, TRAMPOLINES_LEN};
+
+const SYSCALL: [u8; 2] = [0x0f, 0x05];
+/// `cmp $-4095,%rax` and `cmp $-4096,%rax`: libc looks whether the call has failed.
+const COMPARISONS: [[u8; 6]; 2] = [[0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff], [0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff]];
+/// `mov $imm32,%eax`.
+const MOV_EAX: u8 = 0xb8;
+const MOV_LEN: u64 = 5;
+const JMP_LEN: u64 = 5;
+const JMP: u8 = 0xe9;
+const INT3: u8 = 0xcc;
+/// Bytes on either side of a site within which a short jump can stand.
+const SHORT: u64 = 130;
+
+/// One patched site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Patch {
+    /// One past the last replaced byte.
+    end: u64,
+    /// Where the replaced instruction behind the `syscall` went, if one was replaced.
+    moved: Option<u64>,
+}
+
+/// A site that can be patched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Site {
+    /// `syscall` and the comparison behind it.
+    Compared { at: u64, comparison: [u8; 6] },
+    /// The `mov` of the call's number, right before the `syscall`.
+    Numbered { at: u64, number: u32 },
+}
+
+impl Site {
+    /// First and one past the last replaced byte.
+    fn range(&self) -> (u64, u64) {
+        match *self {
+            Self::Compared { at, .. } => (at, at + 8),
+            Self::Numbered { at, .. } => (at, at + MOV_LEN),
+        }
+    }
+
+    /// Where the program goes on.
+    fn back(&self) -> u64 {
+        let (_, end) = self.range();
+        if matches!(self, Self::Compared { .. }) { end } else { end + 2 }
+    }
+}
+
+/// All patches of a process, and the trampolines in use.
+#[derive(Debug, Default, Clone)]
+pub struct Patches {
+    patches: BTreeMap<u64, Patch>,
+    /// Trampolines handed out at each place.
+    used: BTreeMap<u64, u64>,
+    /// Instructions behind a `syscall` that stays as it is.
+    left: BTreeSet<u64>,
+    /// Targets of all jumps with 32 bits in an area, by its start.
+    targets: BTreeMap<u64, (u64, Vec<u64>)>,
+}
+
+impl Patches {
+    /// What a Patch record says of a site of the interceptor: arguments site, trampoline, one past the replaced bytes, where the
+    /// comparison went (0 for none).
+    pub fn learn(&mut self, record: &Record) {
+        let [site, trampoline, end, moved] = [record.arg(0), record.arg(1), record.arg(2), record.arg(3)];
+        if site == 0 {
+            return;
+        }
+        self.patches.insert(site, Patch { end, moved: (moved != 0).then_some(moved) });
+        for area in [LOW, MIDDLE, HIGH] {
+            if (area..area + TRAMPOLINES_LEN).contains(&trampoline) {
+                let used = (trampoline - area) / TRAMPOLINE_LEN + 1;
+                let known = self.used.entry(area).or_default();
+                *known = used.max(*known);
+            }
+        }
+    }
+
+    /// An area is mapped anew, or not at all any more: what was patched there is gone.
+    pub fn unmapped(&mut self, start: u64, len: u64) {
+        let end = start.saturating_add(len);
+        self.patches.retain(|&site, patch| patch.end <= start || site >= end);
+        self.left.retain(|site| !(start..end).contains(site));
+        self.targets.retain(|&area, (area_end, _)| *area_end <= start || area >= end);
+    }
+
+    /// Where an instruction at `rip` is now, if it was replaced: it can be the one behind a `syscall`, from before the patch.
+    #[must_use]
+    pub fn moved(&self, rip: u64) -> Option<u64> {
+        let (&site, patch) = self.patches.range(..rip).next_back()?;
+        patch.moved.filter(|_| rip == site + 2 && rip < patch.end)
+    }
+
+    /// How many sites are patched.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.patches.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.patches.is_empty()
+    }
+
+    /// Whether it is known already that the `syscall` before `rip` stays as it is, or has been patched.
+    #[must_use]
+    pub fn is_settled(&self, rip: u64) -> bool {
+        self.left.contains(&rip) || super::is_own(rip, rip + 1)
+    }
+
+    /// The `syscall` before `rip` stays as it is.
+    pub fn leave(&mut self, rip: u64) {
+        self.left.insert(rip);
+    }
+
+    /// The record that patches the `syscall` before `rip`, through which call `number` was just made, in the code at `start` to `end`. `None`, and
+    /// the site is left alone from now on, when it cannot be patched.
+    pub fn plan(&mut self, memory: &dyn Memory, (start, end): (u64, u64), rip: u64, number: u64) -> Option<Record> {
+        let record = self.try_plan(memory, (start, end), rip, number);
+        if record.is_none() {
+            self.leave(rip);
+        }
+        record
+    }
+
+    fn try_plan(&mut self, memory: &dyn Memory, (start, end): (u64, u64), rip: u64, number: u64) -> Option<Record> {
+        let at = rip.checked_sub(2)?;
+        let from = start.max(at.saturating_sub(SHORT));
+        let to = end.min(at + SHORT);
+        let near = memory.bytes(from, abi::size(to - from)).ok()?;
+        let site = recognise(&near, abi::size(at - from), at, number)?;
+        let (first, last) = site.range();
+        if jumps_into(&near, from, first, last) || self.is_target(memory, (start, end), first, last)? {
+            return None;
+        }
+        let trampoline = self.place(first)?;
+        let (code, continued) = trampoline_code(&site, trampoline)?;
+        let mut jump = vec![JMP];
+        jump.extend(relative(first + JMP_LEN, trampoline)?);
+        jump.resize(abi::size(last - first), INT3);
+        let moved = matches!(site, Site::Compared { .. }).then_some(continued);
+        let mut record =
+            Record::new(Kind::Patch, 0, 0).with_args(&[first, trampoline, last, moved.unwrap_or_default()]);
+        for (address, bytes) in [(trampoline, code), (first, jump)] {
+            record.segments.push(Segment { address, role: SegmentRole::Out, arg: 0, bytes });
+        }
+        Some(record)
+    }
+
+    /// The next free trampoline within reach.
+    fn place(&self, site: u64) -> Option<u64> {
+        let free = [LOW, MIDDLE, HIGH].into_iter().filter_map(|area| {
+            let at = area + self.used.get(&area).copied().unwrap_or(0) * TRAMPOLINE_LEN;
+            let reaches = at.abs_diff(site) < (1 << 31) - 4096;
+            (at + TRAMPOLINE_LEN <= area + TRAMPOLINES_LEN && reaches).then_some(at)
+        });
+        free.min_by_key(|at| at.abs_diff(site))
+    }
+
+    /// Whether a jump with 32 bits, or what looks like one, leads between `first` and `last`. `None` when the code cannot be read.
+    fn is_target(&mut self, memory: &dyn Memory, (start, end): (u64, u64), first: u64, last: u64) -> Option<bool> {
+        if self.targets.get(&start).is_none_or(|(known, _)| *known != end) {
+            let code = memory.bytes(start, abi::size(end - start)).ok()?;
+            self.targets.insert(start, (end, long_targets(&code, start)));
+        }
+        let (_, targets) = self.targets.get(&start)?;
+        let next = targets.partition_point(|&target| target <= first);
+        Some(targets.get(next).is_some_and(|&target| target < last))
+    }
+}
+
+/// What stands at `offset` of `near`, whose address is `at`.
+fn recognise(near: &[u8], offset: usize, at: u64, number: u64) -> Option<Site> {
+    if near.get(offset..offset + 2)? != SYSCALL {
+        return None;
+    }
+    if let Some(comparison) = near.get(offset + 2..offset + 8).and_then(|b| b.first_chunk::<6>())
+        && COMPARISONS.contains(comparison)
+    {
+        return Some(Site::Compared { at, comparison: *comparison });
+    }
+    // The number is the one that the call was made with, and no prefix makes the register another one.
+    let before = near.get(offset.checked_sub(6)?..offset)?;
+    let number = u32::try_from(number).ok()?;
+    let plain = !(0x40..0x50).contains(&before[0]) && before[0] != 0x0f;
+    let is_mov = before[1] == MOV_EAX && before[2..6] == number.to_le_bytes();
+    (plain && is_mov).then_some(Site::Numbered { at: at - MOV_LEN, number })
+}
+
+/// Whether a byte that could begin a short jump leads between `first` and `last`.
+fn jumps_into(near: &[u8], base: u64, first: u64, last: u64) -> bool {
+    near.windows(2).zip(base..).any(|(bytes, at)| {
+        let short = matches!(bytes[0], 0xeb | 0x70..=0x7f | 0xe0..=0xe3);
+        let target = (at + 2).wrapping_add_signed(bytes[1].cast_signed().into());
+        short && target > first && target < last
+    })
+}
+
+/// Where all jumps and calls with 32 bits lead, and everything that looks like one, within the code; ascending.
+fn long_targets(code: &[u8], base: u64) -> Vec<u64> {
+    let end = base + code.len() as u64;
+    let mut targets: Vec<u64> = code
+        .windows(6)
+        .zip(base..)
+        .flat_map(|(bytes, at)| {
+            let relative =
+                |from: usize| i32::from_le_bytes([bytes[from], bytes[from + 1], bytes[from + 2], bytes[from + 3]]);
+            let jump = matches!(bytes[0], 0xe8 | 0xe9).then(|| (at + 5).wrapping_add_signed(relative(1).into()));
+            let conditional =
+                (bytes[0] == 0x0f && bytes[1] & 0xf0 == 0x80).then(|| (at + 6).wrapping_add_signed(relative(2).into()));
+            [jump, conditional].into_iter().flatten()
+        })
+        .filter(|target| (base..end).contains(target))
+        .collect();
+    targets.sort_unstable();
+    targets
+}
+
+fn relative(from: u64, to: u64) -> Option<[u8; 4]> {
+    Some(i32::try_from(to.cast_signed().wrapping_sub(from.cast_signed())).ok()?.to_le_bytes())
+}
+
+/// The trampoline at `base`, and where in it a call returns to.
+fn trampoline_code(site: &Site, base: u64) -> Option<(Vec<u8>, u64)> {
+    let mut code = Vec::new();
+    if let Site::Numbered { number, .. } = site {
+        code.push(MOV_EAX);
+        code.extend(number.to_le_bytes());
+    }
+    // lea 9(%rip),%rcx: over the jump and the syscall.
+    code.extend([0x48, 0x8d, 0x0d, 9, 0, 0, 0]);
+    // jmp *abs32: the first word of the interceptor.
+    code.extend([0xff, 0x24, 0x25]);
+    code.extend(u32::try_from(super::layout::CODE).ok()?.to_le_bytes());
+    code.extend(SYSCALL);
+    let continued = base + code.len() as u64;
+    if let Site::Compared { comparison, .. } = site {
+        code.extend(comparison);
+    }
+    code.push(JMP);
+    code.extend(relative(base + code.len() as u64 + 4, site.back())?);
+    Some((code, continued))
+}

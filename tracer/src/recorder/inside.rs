@@ -1,0 +1,255 @@
+//! The recorder's part of the fast layer: which calls and descriptors the interceptor may take, which sites go there, and what
+//! becomes of a signal that finds the server in it.
+
+use common::abi;
+use common::digest::Digest;
+use common::kernel::{Object, TcpState};
+use common::syscall::{self, Memory, nr};
+
+use super::signal::Treatment;
+use super::{InCall, Next, Recorder, RecordingError};
+use crate::inject::Held;
+use crate::interceptor::code::{self, FRAME_LEN};
+use crate::interceptor::layout::{CLOCKS, MAY_CLOSE, MAY_READ, MAY_USE, MAY_WRITE};
+use crate::interceptor::patches::Patches;
+use crate::interceptor::shared::{Mode, Shared};
+use crate::interceptor::{Layer, Manner, calls};
+use crate::launch;
+use crate::signals;
+use crate::tracee::{Registers, Stopped, call_of};
+
+/// The fast layer of one server.
+pub(super) struct Inside<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) patches: Patches,
+    layer: Layer,
+    /// Of [`Layer::Mixed`].
+    random: u64,
+}
+
+impl<'a> Inside<'a> {
+    pub(super) fn new(shared: &'a Shared, manner: Manner, patches: Patches) -> Self {
+        Self { shared, patches, layer: manner.layer, random: manner.seed | 1 }
+    }
+
+    /// Whether the next site is to go through the interceptor.
+    fn chooses(&mut self) -> bool {
+        match self.layer {
+            Layer::Complete => false,
+            Layer::Fast => true,
+            Layer::Mixed => {
+                // xorshift: any sequence does.
+                self.random ^= self.random << 13;
+                self.random ^= self.random >> 7;
+                self.random ^= self.random << 17;
+                self.random & 0x100 != 0
+            }
+        }
+    }
+}
+
+impl Recorder<'_> {
+    /// Lets the interceptor record from now on.
+    pub(super) fn start_inside(&mut self) {
+        let Some(inside) = &self.inside else { return };
+        let shared = inside.shared;
+        shared.reset();
+        shared.set_pid(self.kernel().identity().pid);
+        for call in calls::ALL {
+            let ids = matches!(
+                call.number,
+                nr::GETPPID | nr::GETUID | nr::GETEUID | nr::GETGID | nr::GETEGID | nr::CLOCK_NANOSLEEP
+            );
+            shared.allow(call.number, !(self.adopted && ids));
+        }
+        for clock in 0..CLOCKS {
+            shared.set_clock_offset(clock, self.offset_of(abi::int(clock)));
+        }
+        self.refresh_descriptors();
+        let inside = self.inside.as_ref().map(|inside| inside.layer);
+        if inside.is_some_and(|layer| layer != Layer::Complete) {
+            shared.set_mode(Mode::Record);
+        }
+    }
+
+    /// What may be done with a descriptor in process.
+    fn rights(&self, fd: i32) -> u8 {
+        let all = MAY_READ | MAY_WRITE | MAY_CLOSE | MAY_USE;
+        match self.kernel().object(fd) {
+            None | Some(Object::Opaque { .. } | Object::SignalFd { .. } | Object::Netlink(_)) => 0,
+            Some(Object::Tcp(tcp)) => match tcp.state {
+                TcpState::Accepted(_) => all,
+                _ => MAY_USE,
+            },
+            Some(Object::File(_)) if self.file_areas.maps_descriptor(self.pid, fd) => MAY_READ | MAY_USE,
+            Some(Object::Epoll(_)) => MAY_USE,
+            Some(Object::Udp(_) | Object::Unix(_)) => MAY_READ | MAY_USE,
+            // What is written there stands in the log.
+            Some(_) if self.kernel().carries_data(fd) => MAY_READ | MAY_USE,
+            Some(_) => MAY_READ | MAY_WRITE | MAY_USE,
+        }
+    }
+
+    pub(super) fn refresh_descriptors(&self) {
+        let Some(inside) = &self.inside else { return };
+        for (fd, _) in self.kernel().descriptors().numbers() {
+            inside.shared.set_descriptor(fd, self.rights(fd));
+        }
+    }
+
+    /// After a call that was made outside: what it changed for those in process.
+    pub(super) fn note_outside(&self, number: u16, args: &[u64; 6], result: i64) {
+        let Some(inside) = &self.inside else { return };
+        let refresh = |fd: i32| inside.shared.set_descriptor(fd, self.rights(fd));
+        if result < 0 {
+            return;
+        }
+        match number {
+            nr::OPEN | nr::OPENAT | nr::OPENAT2 | nr::CREAT | nr::SOCKET | nr::ACCEPT | nr::ACCEPT4 => {
+                refresh(abi::int_result(result));
+            }
+            nr::DUP | nr::DUP2 | nr::DUP3 | nr::EPOLL_CREATE | nr::EPOLL_CREATE1 | nr::EVENTFD | nr::EVENTFD2 => {
+                refresh(abi::int_result(result));
+            }
+            nr::TIMERFD_CREATE | nr::SIGNALFD | nr::SIGNALFD4 | nr::INOTIFY_INIT | nr::INOTIFY_INIT1 => {
+                refresh(abi::int_result(result));
+            }
+            nr::CLOSE | nr::CONNECT | nr::LISTEN | nr::BIND => refresh(abi::int(args[0])),
+            nr::CLOSE_RANGE => {
+                let last = abi::uint(args[1]).min(abi::uint(crate::interceptor::layout::DESCRIPTORS_LEN));
+                (abi::uint(args[0])..=last).filter_map(|fd| i32::try_from(fd).ok()).for_each(refresh);
+            }
+            nr::FCNTL if args[1] == libc::F_DUPFD as u64 || args[1] == libc::F_DUPFD_CLOEXEC as u64 => {
+                refresh(abi::int_result(result));
+            }
+            nr::PIPE | nr::PIPE2 | nr::SOCKETPAIR => self.refresh_descriptors(),
+            nr::MMAP if abi::int(args[4]) >= 0 => self.refresh_descriptors(),
+            _ => {}
+        }
+    }
+
+    /// A call came outside although it is one for the interceptor: perhaps its site is not patched yet.
+    pub(super) fn patch_site(&mut self, stopped: &Stopped, rip: u64, number: u16) -> Result<(), RecordingError> {
+        let Some(inside) = &mut self.inside else { return Ok(()) };
+        if inside.layer == Layer::Complete
+            || inside.patches.is_settled(rip)
+            || !calls::ALL.iter().any(|call| call.number == number)
+        {
+            return Ok(());
+        }
+        if !inside.chooses() {
+            inside.patches.leave(rip);
+            return Ok(());
+        }
+        let area = launch::maps(stopped.pid())
+            .ok()
+            .and_then(|maps| maps.into_iter().find(|mapping| (mapping.start..mapping.end).contains(&(rip - 2))));
+        let usable = area.filter(|area| {
+            let fixed = area.prot & (libc::PROT_WRITE | libc::PROT_EXEC) == libc::PROT_EXEC && !area.shared;
+            fixed && (area.name.starts_with('/') || self.file_areas.contains(rip - 2))
+        });
+        let Some(area) = usable else {
+            inside.patches.leave(rip);
+            return Ok(());
+        };
+        let Some(record) = inside.patches.plan(stopped, (area.start, area.end), rip, number.into()) else {
+            return Ok(());
+        };
+        for segment in &record.segments {
+            stopped.write(segment.address, &segment.bytes)?;
+        }
+        inside.patches.learn(&record);
+        if let Some(moved) = inside.patches.moved(rip) {
+            let mut regs = stopped.registers()?;
+            regs.rip = moved;
+            stopped.set_registers(&regs)?;
+        }
+        self.append(&record, "a patch")
+    }
+
+    /// Where code that a signal frame returns to is now.
+    pub(super) fn moved(&self, rip: u64) -> Option<u64> {
+        self.inside.as_ref()?.patches.moved(rip)
+    }
+
+    /// The server's registers while it is in the interceptor, as if it had made its call at the trampoline.
+    fn application(stopped: &Stopped, here: &Registers) -> Result<Registers, RecordingError> {
+        let frame = stopped.bytes(code::places().frame, FRAME_LEN);
+        let frame = frame.map_err(|fault| RecordingError::Memory { call: "a call made in process", fault })?;
+        Ok(code::registers_of(&frame, here))
+    }
+
+    /// A signal finds the server in the interceptor. `Err` gives the process back when the signal is like any other.
+    pub(super) fn signal_inside(
+        &mut self,
+        stopped: Stopped,
+        signal: i32,
+        held: &Held,
+        regs: &Registers,
+    ) -> Result<Result<Next, Stopped>, RecordingError> {
+        let places = code::places();
+        let Some(inside) = &self.inside else { return Ok(Err(stopped)) };
+        let (own, made) = inside.shared.state();
+        if signals::is_fault(signal, &held.info) {
+            if made {
+                return Err(RecordingError::Inside { signal, rip: regs.rip });
+            }
+            let mut leave = *regs;
+            leave.rip = places.abandon;
+            let (stopped, more) = signals::undo_forced(stopped, &leave, signal, self.kernel().signals())?;
+            self.held.extend(more);
+            return Ok(Ok(Next::Go(stopped, 0)));
+        }
+        if own {
+            return Ok(Err(stopped));
+        }
+        if regs.rip == places.check || regs.rip == places.call {
+            let mut leave = *regs;
+            leave.rip = places.abandon;
+            leave.orig_rax = u64::MAX;
+            stopped.set_registers(&leave)?;
+            return Ok(Err(stopped));
+        }
+        if regs.rip != places.behind || regs.orig_rax.cast_signed() < 0 {
+            return Ok(Err(stopped));
+        }
+        let result = regs.rax.cast_signed();
+        let interrupted = signals::is_restart(result) || result == -i64::from(libc::EINTR);
+        let digest = inside.shared.digest();
+        let mut back = Self::application(&stopped, regs)?;
+        let number = back.rax;
+        match self.treatment(signal) {
+            Treatment::Fatal => return Ok(Err(stopped)),
+            Treatment::Drop | Treatment::Pass if !interrupted => return Ok(Err(stopped)),
+            treatment @ (Treatment::Drop | Treatment::Pass) => {
+                // Made again, outside.
+                back.rip -= 2;
+                back.orig_rax = u64::MAX;
+                stopped.set_registers(&back)?;
+                return Ok(Ok(Next::Go(stopped, if treatment == Treatment::Pass { signal } else { 0 })));
+            }
+            Treatment::Handle => {}
+        }
+        back.orig_rax = number;
+        back.rax = regs.rax;
+        stopped.set_registers(&back)?;
+        let call = call_of(&back);
+        let Ok(shape) = syscall::resolve(number, &call.args) else { return Ok(Err(stopped)) };
+        let gathered = syscall::at_entry(shape, &call.args, &stopped).with_digest(digest);
+        let mut flow = InCall { shape, call, gathered, extra: Vec::new() };
+        self.after(&stopped, &mut flow, result)?;
+        if result == signals::RESTART_BLOCK {
+            self.restart = Some(super::Resumable { shape, args: call.args, before: Vec::new() });
+        }
+        self.record(&stopped, flow, result)?;
+        self.note_outside(shape.number, &call.args, result);
+        self.at_exit = Some(super::signal::AtExit { rip: back.rip, rsp: back.rsp, number, temporary: None });
+        Ok(Err(stopped))
+    }
+
+    /// Whether the call at this stop has been made in process already: its result, and the digest of what it read.
+    pub(super) fn finished_inside(&self) -> Option<(i64, Digest)> {
+        let shared = self.inside.as_ref()?.shared;
+        Some((shared.take_finished()?, shared.digest()))
+    }
+}

@@ -1,0 +1,75 @@
+//! Where all records of a server go, whoever wrote them: through the kernel-state model into the log.
+
+use std::collections::BTreeSet;
+
+use common::kernel::Kernel;
+use common::record::Record;
+
+use super::{Outside, RecordingError, Sink, net};
+
+/// The model and the log, always in step.
+pub(super) struct Journal<'a> {
+    pub(super) kernel: Kernel,
+    pub(super) outside: Option<&'a mut (dyn Outside + Send)>,
+    sink: &'a mut (dyn Sink + Send),
+    /// Sockets whose output is not held back, as last told.
+    unprotected: BTreeSet<String>,
+}
+
+impl<'a> Journal<'a> {
+    pub(super) fn new(
+        kernel: Kernel,
+        sink: &'a mut (dyn Sink + Send),
+        outside: Option<&'a mut (dyn Outside + Send)>,
+    ) -> Self {
+        Self { kernel, outside, sink, unprotected: BTreeSet::new() }
+    }
+
+    /// Tells which sockets are not protected, before anything is recorded.
+    pub(super) fn tell_unprotected(&mut self) {
+        if let Some(outside) = self.outside.as_deref_mut() {
+            self.unprotected = self.kernel.unprotected();
+            outside.unprotected(&self.unprotected);
+        }
+    }
+
+    /// Appends one record.
+    pub(super) fn append(&mut self, record: &Record, what: &str) -> Result<(), RecordingError> {
+        self.apply(record, what)?;
+        self.sink.append(record)?;
+        Ok(())
+    }
+
+    /// Appends encoded records, as the interceptor wrote them.
+    pub(super) fn append_encoded(&mut self, mut bytes: &[u8]) -> Result<(), RecordingError> {
+        while !bytes.is_empty() {
+            let (record, len) = Record::decode(bytes).map_err(RecordingError::Ring)?;
+            self.apply(&record, "a call made in process")?;
+            self.sink.append_encoded(&record, &bytes[..len])?;
+            bytes = &bytes[len..];
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, record: &Record, what: &str) -> Result<(), RecordingError> {
+        self.kernel.apply(record).map_err(|error| RecordingError::Model { call: what.into(), error })?;
+        for progress in self.kernel.take_progress() {
+            // Who needs to know of closed connections learns it from the log.
+            if progress.closed {
+                self.kernel.forget(progress.conn);
+            }
+        }
+        let ended = self.kernel.take_unlistened();
+        if let Some(outside) = self.outside.as_deref_mut() {
+            ended.into_iter().for_each(|id| outside.unlisten(id));
+            if net::changes_sockets(record, !self.unprotected.is_empty()) {
+                let unprotected = self.kernel.unprotected();
+                if unprotected != self.unprotected {
+                    outside.unprotected(&unprotected);
+                    self.unprotected = unprotected;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! Takes the records that the interceptor writes out of the ring, while the server runs.
+//!
+//! The journal has one holder at a time: the tracer while the server stands still for it, the tap while it runs. So all records
+//! are applied and shipped in the order of the ring, and those of the tracer behind those that were there before it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::RecordingError;
+use super::journal::Journal;
+use crate::interceptor::shared::Shared;
+
+/// How long records may wait that no client waits for.
+const PATIENCE: Duration = Duration::from_millis(10);
+
+#[derive(Default)]
+struct State<'a> {
+    journal: Option<Box<Journal<'a>>>,
+    failed: Option<RecordingError>,
+    buffer: Vec<u8>,
+}
+
+/// The journal while the server runs.
+pub(super) struct Tap<'a> {
+    shared: &'a Shared,
+    state: Mutex<State<'a>>,
+    closed: AtomicBool,
+}
+
+impl<'a> Tap<'a> {
+    pub(super) fn new(shared: &'a Shared) -> Self {
+        Self { shared, state: Mutex::default(), closed: AtomicBool::new(false) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<'a>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server is about to run.
+    pub(super) fn give(&self, journal: Box<Journal<'a>>) {
+        self.lock().journal = Some(journal);
+    }
+
+    /// The server stands still: what it has written is taken in, then the journal is the tracer's.
+    pub(super) fn take(&self) -> Result<Box<Journal<'a>>, RecordingError> {
+        let mut state = self.lock();
+        state.drain(self.shared);
+        let journal = state.journal.take();
+        match (state.failed.take(), journal) {
+            (None, Some(journal)) => Ok(journal),
+            (failed, _) => Err(failed.unwrap_or(RecordingError::Lost)),
+        }
+    }
+
+    /// Drains the ring until it is closed. For a thread of its own.
+    pub(super) fn run(&self) {
+        while !self.closed.load(Ordering::SeqCst) {
+            self.shared.sleep_until_filled(PATIENCE, || self.closed.load(Ordering::SeqCst));
+            self.lock().drain(self.shared);
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.shared.ring_bell();
+    }
+}
+
+impl State<'_> {
+    fn drain(&mut self, shared: &Shared) {
+        let Some(journal) = &mut self.journal else { return };
+        if self.failed.is_some() {
+            return;
+        }
+        self.buffer.clear();
+        shared.take(&mut self.buffer);
+        if let Err(error) = journal.append_encoded(&self.buffer) {
+            self.failed = Some(error);
+            // The tracer gets to know of it at the next call.
+            shared.set_pending(true);
+        }
+    }
+}
