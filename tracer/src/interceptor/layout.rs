@@ -101,6 +101,12 @@ pub const MAY_WRITE: u8 = 2;
 pub const MAY_CLOSE: u8 = 4;
 /// Other calls whose first argument it is.
 pub const MAY_USE: u8 = 8;
+/// It listens for TCP connections.
+pub const MAY_ACCEPT: u8 = 16;
+/// What may be done with an accepted TCP connection.
+pub const OF_ACCEPTED: u8 = MAY_READ | MAY_WRITE | MAY_CLOSE | MAY_USE;
+/// With a regular file that was opened for reading.
+pub const OF_READABLE: u8 = MAY_READ | MAY_CLOSE | MAY_USE;
 
 /// The longest record that goes through the ring. Longer ones are made outside.
 pub const MAX_RECORD: u64 = RING_LEN / 8;

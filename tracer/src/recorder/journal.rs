@@ -7,6 +7,8 @@ use common::record::Record;
 
 use super::{Outside, RecordingError, Sink, net};
 
+const IN_PROCESS: &str = "a call made in process";
+
 /// The model and the log, always in step.
 pub(super) struct Journal<'a> {
     pub(super) kernel: Kernel,
@@ -43,9 +45,13 @@ impl<'a> Journal<'a> {
     /// Appends encoded records, as the interceptor wrote them.
     pub(super) fn append_encoded(&mut self, mut bytes: &[u8]) -> Result<(), RecordingError> {
         while !bytes.is_empty() {
-            let (record, len) = Record::decode(bytes).map_err(RecordingError::Ring)?;
-            self.apply(&record, "a call made in process")?;
-            self.sink.append_encoded(&record, &bytes[..len])?;
+            let (mut record, len) = Record::decode(bytes).map_err(RecordingError::Ring)?;
+            if net::show_accepted(&mut record, &self.kernel) {
+                self.append(&record, IN_PROCESS)?;
+            } else {
+                self.apply(&record, IN_PROCESS)?;
+                self.sink.append_encoded(&record, &bytes[..len])?;
+            }
             bytes = &bytes[len..];
         }
         Ok(())
