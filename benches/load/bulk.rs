@@ -30,7 +30,7 @@ pub fn run(args: &Bulk) -> Result<Value> {
     let seconds = start.elapsed().as_secs_f64();
     sending.join().map_err(|_| anyhow!("the sending thread panicked"))??;
     ensure!(received == bytes, "{bytes} bytes were sent, {received} arrived");
-    Ok(json!({ "bytes": bytes, "seconds": seconds, "cpu": watch.told()? }))
+    Ok(json!({ "bytes": bytes, "seconds": seconds, "cpu": watch.told()?, "foreign": watch.foreign()? }))
 }
 
 fn send(mut stream: TcpStream, bytes: u64) -> Result<TcpStream> {

@@ -97,7 +97,7 @@ pub fn run(args: &Requests) -> Result<Value> {
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let cpu = watch.told()?;
+    let (cpu, foreign) = (watch.told()?, watch.foreign()?);
     let mut latencies = counted.latencies;
     ensure!(!latencies.is_empty(), "no request was answered");
     latencies.sort_unstable();
@@ -106,6 +106,7 @@ pub fn run(args: &Requests) -> Result<Value> {
         "requests": latencies.len(), "all_requests": all + latencies.len(), "seconds": seconds,
         "p50_ns": at(500), "p99_ns": at(990), "p999_ns": at(999), "max_ns": at(1000),
         "sent_bytes": counted.sent, "received_bytes": counted.received, "cpu": cpu,
+        "foreign": foreign,
     }))
 }
 
