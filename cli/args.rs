@@ -98,6 +98,10 @@ pub struct Run {
     #[arg(long, value_name = "N")]
     pub cpu: Option<usize>,
 
+    /// Benchmark aid: the proxy has no replicas. Clients that connect to LISTEN are passed on to TARGET, nothing is held.
+    #[arg(long, hide = true, value_name = "LISTEN=TARGET", value_parser = pass, conflicts_with = "control")]
+    pub pass: Option<Pass>,
+
     #[command(flatten)]
     pub inherited: Inherited,
 
@@ -110,6 +114,22 @@ pub struct Run {
     /// The server and its arguments.
     #[arg(last = true, value_name = "COMMAND")]
     pub server: Vec<String>,
+}
+
+/// A listener and the server behind it, which no replica runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where they are passed on to.
+    pub target: SocketAddr,
+}
+
+fn pass(text: &str) -> Result<Pass, String> {
+    let wrong = || format!("expected LISTEN=TARGET, two addresses such as 127.0.0.1:80=127.0.0.1:8080; found {text}");
+    let (listen, target) = text.split_once('=').ok_or_else(wrong)?;
+    let (listen, target) = (listen.parse().map_err(|_| wrong())?, target.parse().map_err(|_| wrong())?);
+    Ok(Pass { listen, target })
 }
 
 /// Descriptors that a parent hands to the processes it starts.
@@ -189,6 +209,9 @@ impl Run {
                 self.heartbeat, self.timeout
             ));
         }
+        if self.pass.is_some() && !self.proxy {
+            return conflict("--pass is for --proxy");
+        }
         if self.backup {
             return match (self.listen, self.inherited.listen_fd) {
                 (None, None) => missing("--backup needs --listen ADDR: the address where the primary connects"),
@@ -197,6 +220,7 @@ impl Run {
         }
         if self.proxy {
             return match (self.control, self.inherited.control_fd) {
+                (None, None) if self.pass.is_some() => Ok(()),
                 (None, None) => missing("--proxy needs --control ADDR: the address where the replicas connect"),
                 _ if self.arbiter.is_some() => conflict("--arbiter is for replicas, the proxy asks none"),
                 _ => Ok(()),
