@@ -36,7 +36,7 @@ pub fn run(args: Record) -> Result<Exit> {
     let writer = Writer::create(&args.output, &manifest, &contents, SEGMENT_LEN)
         .map_err(|error| anyhow!("the recording cannot be begun: {error}"))?;
     drop(contents);
-    let pipeline = Pipeline::default();
+    let pipeline = Pipeline::into_file();
     std::thread::scope(|scope| {
         let shipper = scope.spawn(|| {
             if let Err(error) = ship(&pipeline, writer) {

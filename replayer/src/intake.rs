@@ -4,6 +4,7 @@
 //! any more once acknowledging has been stopped: from then on the old primary's output stays where it is.
 
 use std::collections::VecDeque;
+use std::io::BufReader;
 use std::net::TcpStream;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,9 @@ use tracer::control::ProxyControl;
 use crate::bell::Bell;
 use crate::feed::Item;
 use crate::progress::{Next, Source};
+
+/// Bytes that are taken from the channel at once.
+const READ_AHEAD: usize = 256 << 10;
 
 #[derive(Debug)]
 struct State {
@@ -82,7 +86,8 @@ impl Intake {
     }
 
     /// Takes the channel in until it ends. For a thread of its own.
-    pub fn run(&self, mut stream: TcpStream, mut model: Kernel, epoch: Epoch, events: &Sender<Event>) {
+    pub fn run(&self, stream: TcpStream, mut model: Kernel, epoch: Epoch, events: &Sender<Event>) {
+        let mut stream = BufReader::with_capacity(READ_AHEAD, stream);
         let mut follow = FrameReader::new(self.lock().received, epoch);
         loop {
             let taken = match channel::read_from_primary(&mut stream) {

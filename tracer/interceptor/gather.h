@@ -69,6 +69,8 @@ static int is_simple(const struct call *call, const u64 *args) {
         return args[1] >= 1 && args[1] <= 4;
     case SYS_IOCTL: /* FIONBIO */
         return args[1] == 0x5421;
+    case SYS_RT_SIGPROCMASK:
+        return args[3] == 8;
     case SYS_SETSOCKOPT:
         return is_simple_option((u32)args[1], (u32)args[2]) && (u32)args[4] <= MAX_OPTION;
     case SYS_ACCEPT:

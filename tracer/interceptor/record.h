@@ -98,12 +98,35 @@ static u8 *put_outputs(u8 *at, const struct call *call, const u64 *args, i64 res
     return at;
 }
 
+/* Tells the consumer that there is something in the ring. */
+static void tell(void) {
+    WORD(u32, LAYOUT_OWED) = 0;
+    fence();
+    if (WORD(u32, LAYOUT_FILLED_SLEEPS)) wake(LAYOUT_FILLED);
+}
+
+/* One wake for all that the server puts out before it waits for something: to wake another thread costs more than a call. */
+static void settle(const struct call *call, u64 fd) {
+    u32 owed = WORD(u32, LAYOUT_OWED);
+    if (!owed) return;
+    int waits = call->waits || (call->right && fd < LAYOUT_DESCRIPTORS_LEN && (TABLE(LAYOUT_DESCRIPTORS)[fd] & LAYOUT_BLOCKS));
+    if (waits || owed >= LAYOUT_MAX_OWED)
+        tell();
+    else
+        WORD(u32, LAYOUT_OWED) = owed + 1;
+}
+
 static int may(u64 fd, u8 right) {
     return (u32)fd < LAYOUT_DESCRIPTORS_LEN && (TABLE(LAYOUT_DESCRIPTORS)[(u32)fd] & right);
 }
 
 static void allow(u64 fd, u8 rights) {
     if ((u32)fd < LAYOUT_DESCRIPTORS_LEN) WORD(u8, LAYOUT_DESCRIPTORS + (u32)fd) = rights;
+}
+
+static void set_waits(u64 fd, int waits) {
+    u8 rights = TABLE(LAYOUT_DESCRIPTORS)[(u32)fd] & (u8)~LAYOUT_BLOCKS;
+    allow(fd, rights | (waits ? LAYOUT_BLOCKS : 0));
 }
 
 /* Makes sure that memory can be written, while the call can still be left to the tracer. */
@@ -165,10 +188,8 @@ static int finish(struct draft *draft, struct frame *frame, i64 result) {
     WORD(u64, LAYOUT_HEAD) = head;
     WORD(u64, LAYOUT_CALLS)++;
     WORD(u32, LAYOUT_MADE) = 0;
-    if (call->urgent || head - WORD(u64, LAYOUT_TAIL) >= MUCH) {
-        fence();
-        if (WORD(u32, LAYOUT_FILLED_SLEEPS)) wake(LAYOUT_FILLED);
-    }
+    if (call->urgent && !WORD(u32, LAYOUT_OWED)) WORD(u32, LAYOUT_OWED) = WORD(u32, LAYOUT_AWAITED);
+    if (head - WORD(u64, LAYOUT_TAIL) >= MUCH) tell();
     frame->rax = (u64)result;
     return 1;
 }
@@ -196,7 +217,8 @@ static int record_accept(struct frame *frame, const struct call *call) {
         own(SYS_getsockname, result, number_of(name), number_of(&name_length), 0);
         record.at = put_segment(record.at, ROLE_PEER, 0, 0, peer, peer_length);
         record.at = put_segment(record.at, ROLE_LOCAL, 0, 0, name, name_length);
-        allow((u64)result, LAYOUT_OF_ACCEPTED);
+        int waits = call->number == SYS_ACCEPT || !(args[3] & 04000); /* SOCK_NONBLOCK */
+        allow((u64)result, LAYOUT_OF_ACCEPTED | (waits ? LAYOUT_BLOCKS : 0));
     }
     return finish(&record, frame, result);
 }
@@ -258,6 +280,7 @@ static void opened(struct draft *record, i64 fd) {
 
 static int record(struct frame *frame, const struct call *call) {
     u64 *args = frame->args;
+    settle(call, (u32)args[0]);
     if (call->right && !may(args[0], call->right)) return 0;
     if (call->number == SYS_ACCEPT || call->number == SYS_ACCEPT4) return record_accept(frame, call);
     if (call->number == SYS_SENDFILE) return record_sendfile(frame, call);
@@ -288,6 +311,8 @@ static int record(struct frame *frame, const struct call *call) {
         }
     }
     if (call->number == SYS_CLOSE) allow(args[0], 0);
+    if (call->number == SYS_IOCTL && result == 0) set_waits(args[0], !*(const int32_t *)(uintptr_t)args[2]);
+    if (call->number == SYS_FCNTL && args[1] == 4 && result == 0) set_waits(args[0], !(args[2] & 04000)); /* F_SETFL, O_NONBLOCK */
     if (call->opens && result >= 0) opened(&record, result);
     return finish(&record, frame, result);
 }

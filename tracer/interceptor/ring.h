@@ -31,15 +31,20 @@ static void await_room(u64 head, u64 tail, u64 size, u64 length) {
     }
 }
 
+/* Whether the next record is there. Behind a call, one that says that the process stops right there does not let it go on. */
+static int is_there(int behind) {
+    u64 tail = WORD(u64, LAYOUT_TAIL);
+    return WORD(u64, LAYOUT_HEAD) != tail && !(behind && ring_at(tail)[4] == LAYOUT_STOP_KIND);
+}
+
 /* Waits for the next record. 0 when there will be none for the interceptor. */
-static int await_record(void) {
+static int await_record(int behind) {
     for (;;) {
-        if (WORD(u64, LAYOUT_HEAD) != WORD(u64, LAYOUT_TAIL)) return 1;
+        if (is_there(behind)) return 1;
         u32 value = WORD(u32, LAYOUT_FILLED);
         WORD(u32, LAYOUT_FILLED_SLEEPS) = 1;
         fence();
-        int empty = WORD(u64, LAYOUT_HEAD) == WORD(u64, LAYOUT_TAIL) && WORD(u32, LAYOUT_MODE) == LAYOUT_MODE_REPLAY;
-        if (empty) sleep_on(LAYOUT_FILLED, value);
+        if (!is_there(behind) && WORD(u32, LAYOUT_MODE) == LAYOUT_MODE_REPLAY) sleep_on(LAYOUT_FILLED, value);
         WORD(u32, LAYOUT_FILLED_SLEEPS) = 0;
         if (WORD(u32, LAYOUT_MODE) != LAYOUT_MODE_REPLAY) return 0;
     }

@@ -137,11 +137,16 @@ impl Patches {
         let from = start.max(at.saturating_sub(SHORT));
         let to = end.min(at + SHORT);
         let near = memory.bytes(from, abi::size(to - from)).ok()?;
-        let site = recognise(&near, abi::size(at - from), at, number)?;
-        let (first, last) = site.range();
-        if jumps_into(&near, from, first, last) || self.is_target(memory, (start, end), first, last)? {
-            return None;
+        let mut free = None;
+        for site in recognise(&near, abi::size(at - from), at, number) {
+            let (first, last) = site.range();
+            if !jumps_into(&near, from, first, last) && !self.is_target(memory, (start, end), first, last)? {
+                free = Some(site);
+                break;
+            }
         }
+        let site = free?;
+        let (first, last) = site.range();
         let trampoline = self.place(first)?;
         let (code, continued) = trampoline_code(&site, trampoline)?;
         let mut jump = vec![JMP];
@@ -178,22 +183,21 @@ impl Patches {
     }
 }
 
-/// What stands at `offset` of `near`, whose address is `at`.
-fn recognise(near: &[u8], offset: usize, at: u64, number: u64) -> Option<Site> {
-    if near.get(offset..offset + 2)? != SYSCALL {
-        return None;
-    }
-    if let Some(comparison) = near.get(offset + 2..offset + 8).and_then(|b| b.first_chunk::<6>())
-        && COMPARISONS.contains(comparison)
-    {
-        return Some(Site::Compared { at, comparison: *comparison });
-    }
+/// What can be replaced at `offset` of `near`, whose address is `at`: the better way first.
+fn recognise(near: &[u8], offset: usize, at: u64, number: u64) -> impl Iterator<Item = Site> {
+    let there = near.get(offset..offset + 2) == Some(&SYSCALL);
+    let behind = near.get(offset + 2..offset + 8).and_then(|bytes| bytes.first_chunk::<6>());
+    let compared = behind.filter(|bytes| COMPARISONS.contains(bytes));
+    let compared = compared.map(|&comparison| Site::Compared { at, comparison });
     // The number is the one that the call was made with, and no prefix makes the register another one.
-    let before = near.get(offset.checked_sub(6)?..offset)?;
-    let number = u32::try_from(number).ok()?;
-    let plain = !(0x40..0x50).contains(&before[0]) && before[0] != 0x0f;
-    let is_mov = before[1] == MOV_EAX && before[2..6] == number.to_le_bytes();
-    (plain && is_mov).then_some(Site::Numbered { at: at - MOV_LEN, number })
+    let before = offset.checked_sub(6).and_then(|from| near.get(from..offset));
+    let number = u32::try_from(number).ok();
+    let numbered = before.zip(number).filter(|(before, number)| {
+        let plain = !(0x40..0x50).contains(&before[0]) && before[0] != 0x0f;
+        plain && before[1] == MOV_EAX && before[2..6] == number.to_le_bytes()
+    });
+    let numbered = numbered.map(|(_, number)| Site::Numbered { at: at - MOV_LEN, number });
+    compared.into_iter().chain(numbered).filter(move |_| there)
 }
 
 /// Whether a byte that could begin a short jump leads between `first` and `last`.

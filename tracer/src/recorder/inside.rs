@@ -10,7 +10,7 @@ use super::signal::Treatment;
 use super::{InCall, Next, Recorder, RecordingError};
 use crate::inject::Held;
 use crate::interceptor::code::{self, FRAME_LEN};
-use crate::interceptor::layout::{CLOCKS, MAY_ACCEPT, MAY_CLOSE, MAY_READ, MAY_USE, MAY_WRITE, OF_ACCEPTED};
+use crate::interceptor::layout::{BLOCKS, CLOCKS, MAY_ACCEPT, MAY_CLOSE, MAY_READ, MAY_USE, MAY_WRITE, OF_ACCEPTED};
 use crate::interceptor::patches::Patches;
 use crate::interceptor::shared::{Mode, Shared};
 use crate::interceptor::{Layer, Manner, calls};
@@ -76,6 +76,11 @@ impl Recorder<'_> {
 
     /// What may be done with a descriptor in process.
     fn rights(&self, fd: i32) -> u8 {
+        let waits = self.kernel().descriptors().get(fd).is_some_and(|open| open.flags & libc::O_NONBLOCK == 0);
+        self.uses(fd) | if waits { BLOCKS } else { 0 }
+    }
+
+    fn uses(&self, fd: i32) -> u8 {
         match self.kernel().object(fd) {
             None | Some(Object::Opaque { .. } | Object::SignalFd { .. } | Object::Netlink(_)) => 0,
             Some(Object::Tcp(tcp)) => match tcp.state {
@@ -125,6 +130,7 @@ impl Recorder<'_> {
             nr::FCNTL if args[1] == libc::F_DUPFD as u64 || args[1] == libc::F_DUPFD_CLOEXEC as u64 => {
                 refresh(abi::int_result(result));
             }
+            nr::FCNTL | nr::IOCTL => refresh(abi::int(args[0])),
             nr::CHROOT => calls::ALL.iter().filter(|c| c.opens).for_each(|c| inside.shared.allow(c.number, false)),
             nr::PIPE | nr::PIPE2 | nr::SOCKETPAIR => self.refresh_descriptors(),
             nr::MMAP if abi::int(args[4]) >= 0 => self.refresh_descriptors(),
