@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use common::arbiter::{ArbiterSpec, Claim, FileArbiter, next_epoch};
 use common::ids::{Epoch, Lsn, ReplicaId};
+use common::log::sealer::Sealer;
 use common::orders::{Role, ToProxy};
 use common::pair::message::{Hello, PairSettings};
 use common::pair::state::{Action, Event, Pair, Reason, Timing};
@@ -224,8 +225,10 @@ fn pair_and_run(
         ship::hear(reader, &sharing.progress, &sharing.pipeline, super::monotonic_ns, &heard);
     })?;
     let (sharing, shipped) = (Arc::clone(&shared), link);
+    let sealer = Sealer::new(epoch, args.compress.compress.towards(place.peer.ip()));
     std::thread::Builder::new().name("shipper".into()).spawn(move || {
-        if let Err(error) = ship::ship(&sharing.pipeline, &shipped, epoch, super::monotonic_ns, &sharing.lost) {
+        let Shared { pipeline, progress, lost, .. } = &*sharing;
+        if let Err(error) = ship::ship(pipeline, &shipped, sealer, super::monotonic_ns, progress, lost) {
             sharing.pipeline.fail(error.to_string());
         }
     })?;
@@ -285,6 +288,7 @@ fn status(shared: &Shared, pid: i32) -> serde_json::Value {
     json!({
         "role": if solo { "solo" } else { "primary" },
         "ftrun_pid": std::process::id(), "server_pid": pid, "epoch": shared.epoch.load(Ordering::SeqCst),
+        "sent_bytes": shared.progress.sent.load(Ordering::SeqCst), "stored_bytes": shared.progress.stored.load(Ordering::SeqCst),
         "lsn": lsn.0, "acked_lsn": acked, "replayed_lsn": replayed, "lag_ms": if solo { 0 } else { lag },
         "unprotected": super::listed(&shared.unprotected),
     })

@@ -6,8 +6,9 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
-use common::ids::{Epoch, Lsn};
-use common::log::frame::{self, FrameError};
+use common::ids::Lsn;
+use common::log::frame::FrameError;
+use common::log::sealer::Sealer;
 use common::pair::channel::{self, ChannelError};
 use common::pair::message::{Hello, ToBackup, ToPrimary};
 use common::pair::state::Event;
@@ -158,6 +159,10 @@ pub struct Progress {
     pub received: AtomicU64,
     /// It has executed the log up to here.
     pub replayed: AtomicU64,
+    /// Bytes of records that were sent to it.
+    pub sent: AtomicU64,
+    /// Bytes of the frames that they were sent in, compressed or not.
+    pub stored: AtomicU64,
     /// When it had last executed all that there was, on the clock that [`hear`] is given, in nanoseconds.
     caught_up: AtomicU64,
 }
@@ -215,8 +220,9 @@ impl Link {
 pub fn ship(
     pipeline: &Pipeline,
     link: &Link,
-    epoch: Epoch,
+    mut sealer: Sealer,
     clock: fn() -> u64,
+    progress: &Progress,
     lost: &AtomicBool,
 ) -> Result<(), FrameError> {
     loop {
@@ -227,11 +233,14 @@ pub fn ship(
         if lost.load(Ordering::SeqCst) {
             continue;
         }
-        let sealed = frame::seal(epoch, batch.first, clock(), &batch.bytes)?;
-        if link.send(&sealed).is_err() {
+        let sealed = sealer.seal(batch.first, clock(), &batch.bytes)?;
+        if link.send(sealed).is_err() {
             // Nothing more reaches this backup. Its output is released by nobody until the primary has won an epoch; until then
             // the server goes on, and what it logs is not needed by anyone who could still take over.
             lost.store(true, Ordering::SeqCst);
+        } else {
+            progress.sent.fetch_add(batch.bytes.len() as u64, Ordering::SeqCst);
+            progress.stored.fetch_add(sealed.len() as u64, Ordering::SeqCst);
         }
     }
 }

@@ -4,7 +4,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::ids::Epoch;
-use crate::log::frame::seal;
+use crate::log::economy::Compress;
+use crate::log::sealer::Sealer;
 use crate::record::{Kind, Record, Segment, SegmentRole};
 use crate::snapshot::tests::process;
 use crate::snapshot::{ContentSource, Manifest, MemoryStore};
@@ -22,9 +23,13 @@ fn end() -> Record {
 }
 
 fn sealed(lsn: Lsn, records: &[Record]) -> Vec<u8> {
+    sealed_as(Compress::Never, lsn, records)
+}
+
+fn sealed_as(compress: Compress, lsn: Lsn, records: &[Record]) -> Vec<u8> {
     let mut payload = Vec::new();
     records.iter().for_each(|record| record.encode_into(&mut payload));
-    seal(Epoch(1), lsn, 77, &payload).unwrap()
+    Sealer::new(Epoch(1), compress).seal(lsn, 77, &payload).unwrap().to_vec()
 }
 
 fn snapshot() -> (Manifest, MemoryStore) {
@@ -32,12 +37,12 @@ fn snapshot() -> (Manifest, MemoryStore) {
     (process(LOG_ID, &mut store), store)
 }
 
-/// A log of several small segments; `frames` give the records of each frame.
+/// A log of several small segments; `frames` give the records of each frame, every second one is compressed.
 fn write(dir: &Path, frames: &[Vec<Record>], segment_len: u64) {
     let (manifest, store) = snapshot();
     let mut writer = Writer::create(dir, &manifest, &store, segment_len).unwrap();
-    for records in frames {
-        let frame = sealed(writer.next_lsn(), records);
+    for (records, compress) in frames.iter().zip([Compress::Always, Compress::Never].into_iter().cycle()) {
+        let frame = sealed_as(compress, writer.next_lsn(), records);
         writer.append(&frame).unwrap();
     }
     writer.sync().unwrap();
@@ -49,7 +54,7 @@ fn small(ended: bool) -> (TempDir, Vec<Record>) {
         frames.push(vec![record(6), end()]);
     }
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), &frames, 300);
+    write(dir.path(), &frames, 200);
     (dir, frames.concat())
 }
 
@@ -101,13 +106,15 @@ fn frames_can_be_read_instead_of_records() {
     let (dir, _) = small(true);
     let mut reader = Reader::open(dir.path()).unwrap();
     let mut at = Lsn(0);
-    let mut count = 0;
+    let (mut compressed, mut stored) = (Vec::new(), 0);
     while let Some(frame) = reader.next_frame().unwrap() {
         assert_eq!(frame.header.first_lsn, at);
         at = frame.header.end_lsn();
-        count += 1;
+        compressed.push(frame.header.compressed);
+        stored += 48 + u64::from(frame.header.stored);
     }
-    assert_eq!((count, reader.tail(), reader.next_lsn()), (4, Some(Tail::Ended), at));
+    assert_eq!((reader.tail(), reader.next_lsn(), reader.stored_bytes()), (Some(Tail::Ended), at, stored));
+    assert_eq!(compressed, [true, false, true, false], "the log has frames of both kinds");
 }
 
 #[test]
