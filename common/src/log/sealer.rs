@@ -41,6 +41,10 @@ impl Sealer {
         }
         let too_long = |_| FrameError::Length { lsn: first_lsn, found };
         let length = u32::try_from(records.len()).map_err(too_long)?;
+        // What a rare long frame took is given back.
+        if self.buffer.len() > KEPT.max(FRAME_HEADER_LEN + get_maximum_output_size(records.len())) {
+            self.buffer = Vec::new();
+        }
         let compressed = self.compress(records);
         let stored = compressed.unwrap_or(records.len());
         if compressed.is_none() {
@@ -73,12 +77,9 @@ impl Sealer {
         self.economy.keeps(records.len(), compressed).then_some(compressed)
     }
 
-    /// Makes room for so many bytes of payload. What a rare long frame took is given back by the next.
+    /// Makes room for so many bytes of payload.
     fn reserve(&mut self, payload: usize) {
         let needed = FRAME_HEADER_LEN + payload;
-        if self.buffer.len() > KEPT.max(needed) {
-            self.buffer = Vec::new();
-        }
         if self.buffer.len() < needed {
             self.buffer.resize(needed, 0);
         }

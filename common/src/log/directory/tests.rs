@@ -185,6 +185,35 @@ fn a_cut_gives_everything_before_it_and_no_more() {
 }
 
 #[test]
+fn a_forged_compressed_frame_is_refused() {
+    // Its header says other lengths under a sound checksum.
+    let dir = tempfile::tempdir().unwrap();
+    let records: Vec<_> = (0..9).map(record).collect();
+    write(dir.path(), &[records.clone()], 1 << 20);
+    assert_eq!(read(dir.path()).0, records);
+    let path = &segment_files(dir.path())[0];
+    let sound = fs::read(path).unwrap();
+    let forge = |change: fn(&mut u32)| {
+        let mut bytes = sound.clone();
+        let mut length = u32::from_le_bytes(bytes[36 + 32..36 + 36].try_into().unwrap());
+        change(&mut length);
+        bytes[36 + 32..36 + 36].copy_from_slice(&length.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[36..36 + 44]);
+        bytes[36 + 44..36 + 48].copy_from_slice(&crc.to_le_bytes());
+        fs::write(path, bytes).unwrap();
+        read(dir.path())
+    };
+    for change in [|length: &mut u32| *length += 8, |length: &mut u32| *length -= 8] {
+        let (found, tail) = forge(change);
+        let error = tail.unwrap_err();
+        assert!(matches!(error, LogError::Frame { source: FrameError::Compressed { .. }, .. }), "{error}");
+        assert!(found.is_empty(), "no record of it is given out");
+    }
+    let error = forge(|length| *length = 1 << 30).1.unwrap_err();
+    assert!(matches!(error, LogError::Frame { source: FrameError::Stored { .. }, .. }), "{error}");
+}
+
+#[test]
 fn missing_files_are_named() {
     let (dir, _) = small(true);
     let segments = segment_files(dir.path());
