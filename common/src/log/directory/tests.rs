@@ -189,7 +189,7 @@ fn a_forged_compressed_frame_is_refused() {
     // Its header says other lengths under a sound checksum.
     let dir = tempfile::tempdir().unwrap();
     let records: Vec<_> = (0..9).map(record).collect();
-    write(dir.path(), &[records.clone()], 1 << 20);
+    write(dir.path(), std::slice::from_ref(&records), 1 << 20);
     assert_eq!(read(dir.path()).0, records);
     let path = &segment_files(dir.path())[0];
     let sound = fs::read(path).unwrap();
