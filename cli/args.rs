@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use common::arbiter::ArbiterSpec;
+use common::log::economy::Compress;
 use tracer::interceptor::Layer;
 
 const EXAMPLES: &str = "\
@@ -109,6 +110,9 @@ pub struct Run {
     pub layer: LayerOption,
 
     #[command(flatten)]
+    pub compress: CompressOption,
+
+    #[command(flatten)]
     pub faults: Faults,
 
     /// The server and its arguments.
@@ -155,6 +159,15 @@ pub struct LayerOption {
     /// now one, now the other, by chance (`mixed`: for tests). The log is the same.
     #[arg(long, value_name = "LAYER", env = "FTRUN_LAYER", default_value = "fast")]
     pub layer: Layer,
+}
+
+/// What is compressed of a log, where it is written.
+#[derive(Debug, Args, Clone)]
+pub struct CompressOption {
+    /// Which frames of the log are compressed (LZ4): those where it pays, and none towards a backup at a loopback address
+    /// (`auto`); every one that gets smaller (`always`); none (`never`). Readers take all of them.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub compress: Compress,
 }
 
 /// Switches rules off, one by one, so that tests can show that each is needed. For tests only.
@@ -283,6 +296,8 @@ pub struct Record {
     pub cpu: Option<usize>,
     #[command(flatten)]
     pub layer: LayerOption,
+    #[command(flatten)]
+    pub compress: CompressOption,
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub server: Vec<String>,

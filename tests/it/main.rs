@@ -2,6 +2,7 @@
 
 mod child;
 mod clients;
+mod compression;
 mod conformance;
 mod errors;
 mod failover;

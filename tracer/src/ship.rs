@@ -7,8 +7,8 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
-use common::ids::{Epoch, Lsn};
-use common::log::frame;
+use common::ids::Lsn;
+use common::log::sealer::Sealer;
 use common::pair::channel::{self, ChannelError};
 use common::pair::message::{Hello, ToBackup, ToPrimary};
 use common::pair::state::Event;
@@ -159,6 +159,10 @@ pub struct Progress {
     pub received: AtomicU64,
     /// It has executed the log up to here.
     pub replayed: AtomicU64,
+    /// Bytes of records that were sent to it.
+    pub sent: AtomicU64,
+    /// Bytes of the frames that they were sent in, compressed or not.
+    pub stored: AtomicU64,
     /// When it had last executed all that there was, on the clock that [`hear`] is given, in nanoseconds.
     caught_up: AtomicU64,
 }
@@ -213,19 +217,19 @@ impl Link {
 /// own the tracer's, which must not be kept from tracing by a slow channel.
 #[derive(Debug)]
 pub struct Shipper {
-    /// Who takes a batch sends it before the next is taken.
-    link: Mutex<Link>,
-    epoch: Epoch,
+    link: Link,
     clock: fn() -> u64,
+    /// Who takes a batch sends it before the next is taken.
+    sealer: Mutex<Sealer>,
     /// The channel has failed.
     lost: AtomicBool,
 }
 
 impl Shipper {
-    /// For the frames of one epoch, which get the time of this clock in nanoseconds.
+    /// For frames that get the time of this clock, in nanoseconds.
     #[must_use]
-    pub fn new(link: Link, epoch: Epoch, clock: fn() -> u64) -> Self {
-        Self { link: Mutex::new(link), epoch, clock, lost: AtomicBool::new(false) }
+    pub fn new(link: Link, sealer: Sealer, clock: fn() -> u64) -> Self {
+        Self { link, clock, sealer: Mutex::new(sealer), lost: AtomicBool::new(false) }
     }
 
     /// Whether the channel has failed: nothing more reaches this backup. Its output is released by nobody until the primary has
@@ -236,21 +240,24 @@ impl Shipper {
     }
 
     /// Ships until the log is closed.
-    pub fn run(&self, pipeline: &Pipeline) {
+    pub fn run(&self, pipeline: &Pipeline, progress: &Progress) {
         while !pipeline.wait(PATIENCE_OF_INPUT) {
-            self.ship(pipeline);
+            self.ship(pipeline, progress);
         }
-        self.ship(pipeline);
+        self.ship(pipeline, progress);
     }
 
     /// Ships what is there. When no frame can be made of it, which is a defect, the pipeline fails.
-    pub fn ship(&self, pipeline: &Pipeline) {
-        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn ship(&self, pipeline: &Pipeline, progress: &Progress) {
+        let mut sealer = self.sealer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(batch) = pipeline.take_now().filter(|batch| !batch.bytes.is_empty() && !self.is_lost()) else {
             return;
         };
-        match frame::seal(self.epoch, batch.first, (self.clock)(), &batch.bytes) {
-            Ok(sealed) if link.send(&sealed).is_ok() => {}
+        match sealer.seal(batch.first, (self.clock)(), &batch.bytes) {
+            Ok(sealed) if self.link.send(sealed).is_ok() => {
+                progress.sent.fetch_add(batch.bytes.len() as u64, Ordering::SeqCst);
+                progress.stored.fetch_add(sealed.len() as u64, Ordering::SeqCst);
+            }
             Ok(_) => self.lost.store(true, Ordering::SeqCst),
             Err(error) => pipeline.fail(error.to_string()),
         }
