@@ -246,3 +246,7 @@ fn trampoline_code(site: &Site, base: u64) -> Option<(Vec<u8>, u64)> {
     code.extend(relative(base + code.len() as u64 + 4, site.back())?);
     Some((code, continued))
 }
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "small offsets")]
+mod tests;
