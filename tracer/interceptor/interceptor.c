@@ -19,6 +19,9 @@ typedef int64_t i64;
 struct frame {
     u64 rax;
     u64 args[6]; /* rdi rsi rdx r10 r8 r9 */
+    u64 others[7]; /* rbx rbp r12 r13 r14 r15 rcx */
+    u64 flags;
+    u64 rsp;
 };
 
 /* The header of a record (docs/log-format.md). */
@@ -51,6 +54,8 @@ struct iovec {
 #define MAX_IOVEC 1024
 #define MAX_STRING 4096
 #define EFAULT 14
+/* The flag by which an access that is not aligned faults. */
+#define ALIGNMENT_CHECK 0x40000
 #define SYS_futex 202
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
@@ -232,6 +237,10 @@ static u64 longest(const struct call *call, const u64 *args) {
             const struct iovec *vector = (const struct iovec *)(uintptr_t)args[pointer->arg];
             for (u64 j = 0; j < args[pointer->other]; j++) {
                 if (vector[j].length > LAYOUT_MAX_RECORD) return LAYOUT_MAX_RECORD + 1;
+                /* What the call writes there would be taken for the vector afterwards. */
+                u64 end = (u64)(uintptr_t)(vector + args[pointer->other]);
+                if (vector[j].address < end && vector[j].address + vector[j].length > (u64)(uintptr_t)vector)
+                    return LAYOUT_MAX_RECORD + 1;
                 length += 16 + padded(vector[j].length);
             }
         }
@@ -471,6 +480,8 @@ static int replay(struct frame *frame, const struct call *call) {
 __attribute__((used)) int handle(struct frame *frame) {
     u32 mode = WORD(u32, LAYOUT_MODE);
     u64 number = frame->rax;
+    /* Nothing here is aligned. */
+    if (frame->flags & ALIGNMENT_CHECK) return 0;
     if (mode == LAYOUT_MODE_OUTSIDE || number >= LAYOUT_ALLOWED_LEN || !TABLE(LAYOUT_ALLOWED)[number]) return 0;
     u32 index = call_index[number];
     if (index == NO_CALL) return 0;
