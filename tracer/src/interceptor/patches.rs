@@ -93,6 +93,13 @@ impl Patches {
         self.targets.retain(|&area, (area_end, _)| *area_end <= start || area >= end);
     }
 
+    /// Whether something is patched there.
+    #[must_use]
+    pub fn any_within(&self, start: u64, len: u64) -> bool {
+        let end = start.saturating_add(len);
+        self.patches.iter().any(|(&site, patch)| patch.end > start && site < end)
+    }
+
     /// Where an instruction at `rip` is now, if it was replaced: it can be the one behind a `syscall`, from before the patch.
     #[must_use]
     pub fn moved(&self, rip: u64) -> Option<u64> {

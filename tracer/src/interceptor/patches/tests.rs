@@ -349,6 +349,11 @@ fn what_is_unmapped_is_forgotten() {
         assert_eq!(patches.len(), 2);
         assert!(patches.is_settled(BASE + 0x2802));
     }
+    let within = |start: u64, len: u64| patches.any_within(BASE + start, len);
+    assert!(
+        within(0x200, 1) && within(0x207, 1) && within(0x1000, 0x1000) && within(0x2000, 0x1000) && within(0, u64::MAX)
+    );
+    assert!(!within(0x208, 0x1000) && !within(0, 0x200) && !within(0x2004, 0x1000) && !within(0x200, 0));
     // The second site lies in two pages.
     let mut half = patches.clone();
     half.unmapped(BASE + 0x1000, 0x1000);
