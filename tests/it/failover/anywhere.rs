@@ -29,6 +29,17 @@ guests! {
     thread_pointers timerfd vector_state
 }
 
+/// Those that look at the fast layer: what is patched stays so, and what is not is patched by the survivor.
+macro_rules! inside {
+    ($($name:ident)*) => {
+        mod inside {
+            $(#[test] fn $name() { super::goes_on(concat!("inside/", stringify!($name))); })*
+        }
+    };
+}
+
+inside! { alignment interrupted sites_pie sites_static storm to_itself }
+
 fn goes_on(name: &str) {
     let guest = Guest::built(name);
     let scratch = tempfile::tempdir().expect("a scratch directory can be made");
