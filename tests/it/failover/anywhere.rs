@@ -22,7 +22,7 @@ macro_rules! guests {
 
 guests! {
     abort brk clocks death_by_alarm death_by_kill death_by_segv death_by_term descriptors_many dup eventfd exit_at_once
-    exit_handlers exit_raw faults_handled futex getrandom handlers_nested heap ids invalid_flags kill_self madvise
+    exit_handlers exit_raw faults_handled futex getrandom handlers_nested heap ids invalid_flags kill_self
     mmap_anonymous mprotect mremap pause pipe poll_interrupted ppoll prlimit pselect rdtsc rdtscp recursion sa_nodefer
     sa_resethand sched segv_recovered select setitimer setsid sigaltstack siginfo siglongjmp signalfd sigprocmask_pending
     sigsuspend sleep sleep_interrupted sleep_restarted socketpair stack_overflow static_pie static_plain static_smallest
