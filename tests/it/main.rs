@@ -9,6 +9,7 @@ mod failover;
 mod forged_log;
 mod guest;
 mod hosts;
+mod interceptor;
 mod ipv6;
 mod recording;
 mod rules;

@@ -18,6 +18,9 @@ typedef int64_t i64;
 struct frame {
     u64 rax;
     u64 args[6]; /* rdi rsi rdx r10 r8 r9 */
+    u64 others[7]; /* rbx rbp r12 r13 r14 r15 rcx */
+    u64 flags;
+    u64 rsp;
 };
 
 /* The header of a record (docs/log-format.md). */
@@ -71,6 +74,8 @@ struct message {
 /* What sendfile moves at once. */
 #define MAX_CHUNK (64 << 10)
 #define EFAULT 14
+/* The flag by which an access that is not aligned faults. */
+#define ALIGNMENT_CHECK 0x40000
 #define SYS_lseek 8
 #define SYS_fstat 5
 #define SYS_pread64 17

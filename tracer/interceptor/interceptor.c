@@ -10,6 +10,8 @@
 __attribute__((used)) int handle(struct frame *frame) {
     u32 mode = WORD(u32, LAYOUT_MODE);
     u64 number = frame->rax;
+    /* Nothing here is aligned. */
+    if (frame->flags & ALIGNMENT_CHECK) return 0;
     if (mode == LAYOUT_MODE_OUTSIDE || number >= LAYOUT_ALLOWED_LEN) return 0;
     /* In replay the log says what was made in process. */
     if (mode == LAYOUT_MODE_RECORD && !TABLE(LAYOUT_ALLOWED)[number]) return 0;

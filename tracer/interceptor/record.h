@@ -5,6 +5,11 @@
 #include "gather.h"
 #include "ring.h"
 
+static int overlap(const struct iovec *buffer, const void *other, u64 length) {
+    u64 start = (u64)(uintptr_t)other;
+    return buffer->address < start + length && buffer->address + buffer->length > start;
+}
+
 /* The longest that the record of this call can get. */
 static u64 longest(const struct call *call, const u64 *args) {
     u64 length = sizeof(struct header) + 6 * 8;
@@ -26,6 +31,11 @@ static u64 longest(const struct call *call, const u64 *args) {
             if (pointer->length == LENGTH_MSGHDR) length += 48;
             for (u64 j = 0; j < count; j++) {
                 if (vector[j].length > LAYOUT_MAX_RECORD) return LAYOUT_MAX_RECORD + 1;
+                /* What the call writes there would be taken for the vector afterwards. */
+                if (overlap(&vector[j], vector, count * sizeof *vector)) return LAYOUT_MAX_RECORD + 1;
+                if (pointer->length == LENGTH_MSGHDR &&
+                    overlap(&vector[j], (const void *)(uintptr_t)args[pointer->arg], sizeof(struct message)))
+                    return LAYOUT_MAX_RECORD + 1;
                 length += 16 + padded(vector[j].length);
             }
         }

@@ -457,7 +457,9 @@ impl<'a> Recorder<'a> {
                 advice: "configure the server to run single-threaded",
             });
         }
-        if let Some(what) = memory::touches_own_memory(call).or_else(|| self.discards_a_copy(call)) {
+        if let Some(what) =
+            memory::touches_own_memory(call).or_else(|| self.discards_a_copy(call)).or_else(|| self.moves_a_patch(call))
+        {
             return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EINVAL))));
         }
         if let Some(what) = self.file_areas.refuses(call) {

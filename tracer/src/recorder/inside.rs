@@ -16,7 +16,7 @@ use crate::interceptor::shared::{Mode, Shared};
 use crate::interceptor::{Layer, Manner, calls};
 use crate::launch;
 use crate::signals;
-use crate::tracee::{Registers, Stopped, call_of};
+use crate::tracee::{Call, Registers, Stopped, call_of};
 
 /// The fast layer of one server.
 pub(super) struct Inside<'a> {
@@ -177,6 +177,15 @@ impl Recorder<'_> {
             stopped.set_registers(&regs)?;
         }
         self.append(&record, "a patch")
+    }
+
+    /// The refused call, if it would move code with patches in it: their jumps lead to trampolines from where they stand.
+    pub(super) fn moves_a_patch(&self, call: &Call) -> Option<String> {
+        let [start, len, new_len, flags, ..] = call.args;
+        let moves = flags & libc::MREMAP_FIXED as u64 != 0 || flags & libc::MREMAP_MAYMOVE as u64 != 0 && new_len > len;
+        let moves = call.number == u64::from(nr::MREMAP) && moves;
+        let hit = moves && self.inside.as_ref().is_some_and(|inside| inside.patches.any_within(start, len));
+        hit.then(|| "mremap of code that has been used".to_owned())
     }
 
     /// Where code that a signal frame returns to is now.
