@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use common::arbiter::ArbiterSpec;
+use common::log::economy::Compress;
 use tracer::interceptor::Layer;
 
 const EXAMPLES: &str = "\
@@ -98,6 +99,10 @@ pub struct Run {
     #[arg(long, value_name = "N")]
     pub cpu: Option<usize>,
 
+    /// Benchmark aid: the proxy has no replicas. Clients that connect to LISTEN are passed on to TARGET, nothing is held.
+    #[arg(long, hide = true, value_name = "LISTEN=TARGET", value_parser = pass, conflicts_with = "control")]
+    pub pass: Option<Pass>,
+
     #[command(flatten)]
     pub inherited: Inherited,
 
@@ -105,11 +110,30 @@ pub struct Run {
     pub layer: LayerOption,
 
     #[command(flatten)]
+    pub compress: CompressOption,
+
+    #[command(flatten)]
     pub faults: Faults,
 
     /// The server and its arguments.
     #[arg(last = true, value_name = "COMMAND")]
     pub server: Vec<String>,
+}
+
+/// A listener and the server behind it, which no replica runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where they are passed on to.
+    pub target: SocketAddr,
+}
+
+fn pass(text: &str) -> Result<Pass, String> {
+    let wrong = || format!("expected LISTEN=TARGET, two addresses such as 127.0.0.1:80=127.0.0.1:8080; found {text}");
+    let (listen, target) = text.split_once('=').ok_or_else(wrong)?;
+    let (listen, target) = (listen.parse().map_err(|_| wrong())?, target.parse().map_err(|_| wrong())?);
+    Ok(Pass { listen, target })
 }
 
 /// Descriptors that a parent hands to the processes it starts.
@@ -135,6 +159,15 @@ pub struct LayerOption {
     /// now one, now the other, by chance (`mixed`: for tests). The log is the same.
     #[arg(long, value_name = "LAYER", env = "FTRUN_LAYER", default_value = "fast")]
     pub layer: Layer,
+}
+
+/// What is compressed of a log, where it is written.
+#[derive(Debug, Args, Clone)]
+pub struct CompressOption {
+    /// Which frames of the log are compressed (LZ4): those where it pays, and none towards a backup at a loopback address
+    /// (`auto`); every one that gets smaller (`always`); none (`never`). Readers take all of them.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub compress: Compress,
 }
 
 /// Switches rules off, one by one, so that tests can show that each is needed. For tests only.
@@ -189,6 +222,9 @@ impl Run {
                 self.heartbeat, self.timeout
             ));
         }
+        if self.pass.is_some() && !self.proxy {
+            return conflict("--pass is for --proxy");
+        }
         if self.backup {
             return match (self.listen, self.inherited.listen_fd) {
                 (None, None) => missing("--backup needs --listen ADDR: the address where the primary connects"),
@@ -197,6 +233,7 @@ impl Run {
         }
         if self.proxy {
             return match (self.control, self.inherited.control_fd) {
+                (None, None) if self.pass.is_some() => Ok(()),
                 (None, None) => missing("--proxy needs --control ADDR: the address where the replicas connect"),
                 _ if self.arbiter.is_some() => conflict("--arbiter is for replicas, the proxy asks none"),
                 _ => Ok(()),
@@ -259,6 +296,8 @@ pub struct Record {
     pub cpu: Option<usize>,
     #[command(flatten)]
     pub layer: LayerOption,
+    #[command(flatten)]
+    pub compress: CompressOption,
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub server: Vec<String>,

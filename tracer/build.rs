@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::digest;
-use common::syscall::{self, Direction, Length, Shape, nr};
+use common::syscall::{self, Class, Direction, Length, Shape, nr};
 
 #[allow(dead_code, unused_imports, missing_docs, unreachable_pub)]
 mod interceptor {
@@ -30,9 +30,7 @@ fn main() {
     let script = script.replace("LAYOUT_CODE_BASE", &format!("{:#x}", layout::CODE));
     fs::write(out.join("interceptor.ld"), script).expect("OUT_DIR can be written");
     build(&out);
-    for file in ["entry.S", "interceptor.c", "digest.h", "interceptor.ld"] {
-        println!("cargo::rerun-if-changed=interceptor/{file}");
-    }
+    println!("cargo::rerun-if-changed=interceptor");
     for file in ["build.rs", "src/interceptor/calls.rs", "src/interceptor/layout.rs"] {
         println!("cargo::rerun-if-changed={file}");
     }
@@ -68,7 +66,7 @@ fn layout_header() -> String {
     }
     all!(CONTROL RING RING_LEN OUTPUT OUTPUT_LEN MODE PENDING PID HEAD TAIL TAKEN FILLED FILLED_SLEEPS DRAINED);
     all!(DRAINED_SLEEPS OUTPUT_HEAD OUTPUT_TAIL CALLS WAITS OWN MADE FINISH RESULT DIGEST CLOCK_OFFSETS CLOCKS ALLOWED);
-    all!(ALLOWED_LEN DESCRIPTORS DESCRIPTORS_LEN STACK_END MODE_OUTSIDE MODE_RECORD MODE_REPLAY MAX_RECORD);
+    all!(ALLOWED_LEN DESCRIPTORS DESCRIPTORS_LEN STACK_END MAY_READ BLOCKS OF_ACCEPTED OF_READABLE AWAITED OWED MAX_OWED STOP_KIND MODE_OUTSIDE MODE_RECORD MODE_REPLAY MAX_RECORD);
     text
 }
 
@@ -93,6 +91,14 @@ fn calls_header() -> String {
         ("SYS_FUTEX", nr::FUTEX.into()),
         ("SYS_CLOCK_GETTIME", nr::CLOCK_GETTIME.into()),
         ("SYS_CLOSE", nr::CLOSE.into()),
+        ("SYS_IOCTL", nr::IOCTL.into()),
+        ("SYS_RT_SIGPROCMASK", nr::RT_SIGPROCMASK.into()),
+        ("SYS_SETSOCKOPT", nr::SETSOCKOPT.into()),
+        ("SYS_ACCEPT", nr::ACCEPT.into()),
+        ("SYS_ACCEPT4", nr::ACCEPT4.into()),
+        ("SYS_SENDMSG", nr::SENDMSG.into()),
+        ("SYS_RECVMSG", nr::RECVMSG.into()),
+        ("SYS_SENDFILE", nr::SENDFILE.into()),
         ("SYS_GETPID", nr::GETPID.into()),
         ("SYS_GETTID", nr::GETTID.into()),
     ] {
@@ -100,9 +106,9 @@ fn calls_header() -> String {
     }
     text.push_str(
         "enum direction { DIRECTION_IN, DIRECTION_DIGEST, DIRECTION_BULK, DIRECTION_OUT, DIRECTION_OUT_ALWAYS, DIRECTION_INOUT };\n\
-         enum length { LENGTH_FIXED, LENGTH_RESULT, LENGTH_ARG, LENGTH_CSTRING, LENGTH_IOVEC, LENGTH_FDSET, LENGTH_OTHER };\n\
+         enum length { LENGTH_FIXED, LENGTH_RESULT, LENGTH_ARG, LENGTH_CSTRING, LENGTH_IOVEC, LENGTH_FDSET, LENGTH_VALUE, LENGTH_MSGHDR, LENGTH_OTHER };\n\
          struct pointer { uint8_t arg, direction, length, other, bound; uint32_t scale; };\n\
-         struct call { uint16_t number; uint8_t right, urgent, logged, recomputed, outside_unless_zero, first, pointers, bulk, flags_arg; \
+         struct call { uint16_t number; uint8_t right, urgent, logged, recomputed, outside_unless_zero, first, pointers, bulk, flags_arg, opens, executes, waits; \
          uint32_t flags; };\n",
     );
     let mut pointers = String::from("static const struct pointer pointers[] = {\n");
@@ -132,9 +138,9 @@ fn calls_header() -> String {
                 Length::CString => ("CSTRING", 0, 0),
                 Length::Iovec(arg) => ("IOVEC", arg, 0),
                 Length::FdSet => ("FDSET", 0, 0),
-                Length::Pages(_) | Length::ValueResult(_) | Length::Msghdr | Length::Mmsghdr | Length::SigsetPair => {
-                    ("OTHER", 0, 0)
-                }
+                Length::ValueResult(arg) => ("VALUE", arg, 0),
+                Length::Msghdr => ("MSGHDR", 0, 0),
+                Length::Pages(_) | Length::Mmsghdr | Length::SigsetPair => ("OTHER", 0, 0),
             };
             writeln!(
                 pointers,
@@ -147,7 +153,7 @@ fn calls_header() -> String {
         let (flags_arg, flags) = call.flags.unwrap_or((NONE, 0));
         writeln!(
             list,
-            "    {{{}, {}, {}, {:#x}, {:#x}, {:#x}, {first}, {}, {bulk}, {flags_arg}, {flags:#x}}}, /* {} */",
+            "    {{{}, {}, {}, {:#x}, {:#x}, {:#x}, {first}, {}, {bulk}, {flags_arg}, {}, {}, {}, {flags:#x}}}, /* {} */",
             call.number,
             call.right,
             u8::from(call.urgent),
@@ -155,6 +161,9 @@ fn calls_header() -> String {
             shape.recomputed,
             call.zero,
             shape.pointers.len(),
+            u8::from(call.opens),
+            u8::from(shape.class == Class::Execute),
+            u8::from(call.waits),
             shape.name
         )
         .expect("a string");

@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, ErrorKind, Write};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use common::log::directory::{Entry, Reader};
 use common::record::{Kind, SegmentRole};
 use replayer::divergence;
@@ -12,10 +12,12 @@ use crate::args::Dump;
 use crate::exit::Exit;
 
 pub fn run(args: Dump) -> Result<Exit> {
-    let reader = Reader::open(&args.directory)?;
+    let mut reader = Reader::open(&args.directory)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
-    for entry in reader {
+    let mut records: u64 = 0;
+    for entry in reader.by_ref() {
         let entry = entry?;
+        records += 1;
         let line = if args.json { as_json(&entry).to_string() } else { as_text(&entry) };
         match writeln!(out, "{line}") {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Success),
@@ -23,6 +25,9 @@ pub fn run(args: Dump) -> Result<Exit> {
         }
     }
     out.flush()?;
+    let (log, stored) = (reader.next_lsn().0 - reader.manifest().lsn.0, reader.stored_bytes());
+    let last = format!("{records} records, {log} bytes of log in {stored} bytes of frames\n");
+    std::io::stderr().write_all(last.as_bytes()).context("the result cannot be written to standard error")?;
     Ok(Exit::Success)
 }
 

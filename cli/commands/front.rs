@@ -1,20 +1,29 @@
 //! `ftrun --proxy`.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use common::ids::{Epoch, ReplicaId};
+use common::orders::{Listener, ListenerId, Role, ToProxy, ToReplica};
 use proxy::{Config, Exit as ProxyExit, Faults, Stats};
 use serde_json::json;
+use tracer::control::{Notice, ProxyControl};
 
-use crate::args::Run;
+use crate::args::{Pass, Run};
 use crate::ending;
 use crate::exit::Exit;
 use crate::state::StateDir;
 
+/// Of the listener that `--pass` opens.
+const BACKLOG: i32 = 1024;
+
 pub fn run(args: Run) -> Result<Exit> {
     super::catch_signals(args.inherited.parent_fd.is_some())?;
     let state = StateDir::open(args.state_dir.as_deref())?;
-    let control = super::listener(args.inherited.control_fd, args.control, "--control")?;
+    // Without replicas any address will do.
+    let asked = args.control.or(args.pass.map(|_| (Ipv4Addr::LOCALHOST, 0).into()));
+    let control = super::listener(args.inherited.control_fd, asked, "--control")?;
     control.set_nonblocking(true)?;
     allow_many_connections();
     let without = |rule: &str| args.faults.without.iter().any(|one| one == rule);
@@ -44,6 +53,13 @@ pub fn run(args: Run) -> Result<Exit> {
             "listen": status.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), "connections": status.connections,
         })
     })?;
+    if let Some(pass) = args.pass {
+        let control = control.local_addr().context("the control listener")?;
+        std::thread::Builder::new().name("pass".into()).spawn(move || match pass_on(control, pass) {
+            Ok(()) => {}
+            Err(error) => ending::now(Exit::Failed, format_args!("--pass: {error:#}")),
+        })?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
         let control = tokio::net::TcpListener::from_std(control).context("the control listener")?;
@@ -53,6 +69,29 @@ pub fn run(args: Run) -> Result<Exit> {
         ProxyExit::Server { status } => Exit::Server(status),
         ProxyExit::Shutdown => Exit::Success,
     })
+}
+
+/// Plays a solo replica whose server is at the target: the proxy does all that it does for one, and holds no output.
+fn pass_on(control: SocketAddr, Pass { listen, target }: Pass) -> Result<()> {
+    let (id, role) = (ListenerId(1), Role::Solo);
+    let (ended, lasts) = std::sync::mpsc::channel();
+    let control = ProxyControl::connect(control, Epoch(1), ReplicaId(1), role, move |notice| match notice {
+        // Nobody listens any more when this thread has failed.
+        Notice::Closed => drop(ended.send(())),
+        Notice::Message(_) => {}
+    })?;
+    let bind = ToProxy::Bind { id, asked: listen, reuse_addr: true, v6_only: false };
+    let asked = match control.ask(&bind, "Bind")? {
+        ToReplica::Bound { outcome: Ok(asked), .. } => asked,
+        other => bail!("the proxy cannot bind {listen}: {other:?}"),
+    };
+    let listener = Listener { id, asked, real: target };
+    match control.ask(&ToProxy::Listen { listener, backlog: BACKLOG }, "Listen")? {
+        ToReplica::Listening { outcome: Ok(()), .. } => {}
+        other => bail!("the proxy cannot listen on {listen}: {other:?}"),
+    }
+    // The proxy serves for as long as this replica is connected.
+    lasts.recv().context("the proxy has closed its control connection")
 }
 
 /// Each client takes two descriptors: as many as the system lets this process have.

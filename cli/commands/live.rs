@@ -23,6 +23,16 @@ impl Sink for NoLog {
     fn append(&mut self, _: &Record) -> Result<(), SinkError> {
         Ok(())
     }
+
+    fn append_encoded(&mut self, _: &[u8]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn flush(&mut self) {}
+
+    fn is_awaited(&self) -> bool {
+        false
+    }
 }
 
 /// What a replica goes live with.

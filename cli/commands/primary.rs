@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use common::arbiter::{ArbiterSpec, Claim, FileArbiter, next_epoch};
 use common::ids::{Epoch, Lsn, ReplicaId};
+use common::log::sealer::Sealer;
 use common::orders::{Role, ToProxy};
 use common::pair::message::{Hello, PairSettings};
 use common::pair::state::{Action, Event, Pair, Reason, Timing};
@@ -23,7 +24,7 @@ use tracer::monitor::{self, Beside, Replica};
 use tracer::pipeline::{Pipeline, Producer};
 use tracer::recorder::{Ending, Recorder};
 use tracer::say;
-use tracer::ship::{self, Channel, Link, Progress};
+use tracer::ship::{self, Channel, Link, Progress, Shipper};
 use tracer::start::{self, Started};
 
 use super::embedded::{self, Embedded};
@@ -39,8 +40,6 @@ struct Shared {
     progress: Progress,
     epoch: AtomicU64,
     solo: AtomicBool,
-    /// The channel to the backup has failed.
-    lost: AtomicBool,
     /// Sockets whose output is not held back.
     unprotected: Mutex<BTreeSet<String>>,
     /// The server has ended: what ends now does so in order.
@@ -223,23 +222,25 @@ fn pair_and_run(
     std::thread::Builder::new().name("acks".into()).spawn(move || {
         ship::hear(reader, &sharing.progress, &sharing.pipeline, super::monotonic_ns, &heard);
     })?;
-    let (sharing, shipped) = (Arc::clone(&shared), link);
-    std::thread::Builder::new().name("shipper".into()).spawn(move || {
-        if let Err(error) = ship::ship(&sharing.pipeline, &shipped, epoch, super::monotonic_ns, &sharing.lost) {
-            sharing.pipeline.fail(error.to_string());
-        }
-    })?;
+    let sealer = Sealer::new(epoch, args.compress.compress.towards(place.peer.ip()));
+    let shipper = Arc::new(Shipper::new(link, sealer, super::monotonic_ns));
+    let (sharing, shipping) = (Arc::clone(&shared), Arc::clone(&shipper));
+    std::thread::Builder::new()
+        .name("shipper".into())
+        .spawn(move || shipping.run(&sharing.pipeline, &sharing.progress))?;
     let sharing = Arc::clone(&shared);
     state.serve("primary", move || status(&sharing, pid))?;
 
     let advertise = args.advertise.unwrap_or_else(|| control.local_ip());
     let mut aside = Aside { control: &control, advertise, unprotected: &shared.unprotected };
     let mut producer = Producer(&shared.pipeline);
-    let mut recorder = Recorder::new(kernel, &mut producer, Some(&mut aside), sites).with_interceptor(
+    let ship = || shipper.ship(&shared.pipeline, &shared.progress);
+    let recorder = Recorder::new(kernel, &mut producer, Some(&mut aside), sites).with_interceptor(
         &memory,
         super::manner(args.layer.layer),
         Patches::default(),
     );
+    let mut recorder = recorder.shipping(&ship);
     recorder.follow_epoch(&shared.epoch);
     recorder.learn_file_areas(pid)?;
     recorder.note(&patch)?;
@@ -285,6 +286,7 @@ fn status(shared: &Shared, pid: i32) -> serde_json::Value {
     json!({
         "role": if solo { "solo" } else { "primary" },
         "ftrun_pid": std::process::id(), "server_pid": pid, "epoch": shared.epoch.load(Ordering::SeqCst),
+        "sent_bytes": shared.progress.sent.load(Ordering::SeqCst), "stored_bytes": shared.progress.stored.load(Ordering::SeqCst),
         "lsn": lsn.0, "acked_lsn": acked, "replayed_lsn": replayed, "lag_ms": if solo { 0 } else { lag },
         "unprotected": super::listed(&shared.unprotected),
     })

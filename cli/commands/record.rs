@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow};
 use common::ids::{Epoch, Lsn};
 use common::log::directory::Writer;
-use common::log::frame;
+use common::log::sealer::Sealer;
 use common::snapshot::MemoryStore;
 use tracer::capture::{self, About};
 use tracer::interceptor::patches::Patches;
@@ -36,10 +36,10 @@ pub fn run(args: Record) -> Result<Exit> {
     let writer = Writer::create(&args.output, &manifest, &contents, SEGMENT_LEN)
         .map_err(|error| anyhow!("the recording cannot be begun: {error}"))?;
     drop(contents);
-    let pipeline = Pipeline::default();
+    let pipeline = Pipeline::into_file();
     std::thread::scope(|scope| {
         let shipper = scope.spawn(|| {
-            if let Err(error) = ship(&pipeline, writer) {
+            if let Err(error) = ship(&pipeline, Sealer::new(EPOCH, args.compress.compress), writer) {
                 ending::now(
                     Exit::Failed,
                     format_args!("the recording cannot be written, the server is ended: {error}"),
@@ -71,15 +71,12 @@ pub fn run(args: Record) -> Result<Exit> {
 }
 
 /// Writes the log as it grows.
-fn ship(pipeline: &Pipeline, mut writer: Writer) -> Result<()> {
+fn ship(pipeline: &Pipeline, mut sealer: Sealer, mut writer: Writer) -> Result<()> {
     loop {
         let Some(batch) = pipeline.take(ship::PATIENCE_OF_INPUT) else { continue };
         if batch.bytes.is_empty() {
             return Ok(());
         }
-        let written = frame::seal(EPOCH, batch.first, super::monotonic_ns(), &batch.bytes)
-            .map_err(anyhow::Error::from)
-            .and_then(|sealed| Ok(writer.append(&sealed)?));
-        written?;
+        writer.append(sealer.seal(batch.first, super::monotonic_ns(), &batch.bytes)?)?;
     }
 }

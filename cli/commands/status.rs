@@ -66,6 +66,9 @@ fn as_text(status: &Value) -> Result<String> {
             replica["replayed_lsn"],
             replica["lag_ms"],
         )?;
+        if let (Some(sent), Some(stored)) = (replica["sent_bytes"].as_u64(), replica["stored_bytes"].as_u64()) {
+            writeln!(text, "         {sent} bytes of log sent in {stored} bytes of frames")?;
+        }
         for socket in replica["unprotected"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             writeln!(text, "         without the output rule: {socket}")?;
         }

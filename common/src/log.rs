@@ -5,5 +5,7 @@
 //! Frame and segment headers are no part of the stream: they take up no LSN.
 
 pub mod directory;
+pub mod economy;
 pub mod frame;
+pub mod sealer;
 pub mod segment;

@@ -32,7 +32,7 @@ use tracer::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
 
 use crate::bell::Bell;
 use crate::divergence::{Divergence, call_name, describe};
-use crate::feed::{Feed, FeedError, Item};
+use crate::feed::{Feed, FeedError, Item, is_absence};
 use crate::progress::{Common, Follower, Progress, is_death};
 pub use crate::progress::{Next, Outputs, Source};
 use crate::restore::Restored;
@@ -151,7 +151,7 @@ impl Driver {
     ) -> Result<Self, ReplayError> {
         let Restored { stopped, kernel, shared, file_areas, lsn } = restored;
         let child = ChildProcess::open(stopped.pid()).map_err(|errno| ReplayError::Follow(errno.into()))?;
-        let feed = Feed::new(manner.layer, manner.seed, &shared, &kernel);
+        let feed = Feed::new(manner.layer, manner.seed, &shared);
         let fast = feed.is_fast();
         let progress = Progress::new((kernel, lsn), feed, Arc::clone(&shared), source, outputs);
         let common = Arc::new(Common::new(progress, bell, child));
@@ -244,15 +244,19 @@ impl Driver {
         loop {
             event = match event {
                 Event::Signal(stopped, signal) if is_from_outside(&stopped, signal)? => {
-                    if signal == libc::SIGSTOP
-                        && std::mem::take(&mut common.lock().interrupted)
-                        && !is_in_interceptor(stopped.registers()?.rip)
-                    {
-                        self.at = At::Ready(stopped, 0);
-                        self.last_call = None;
-                        return Ok(());
+                    let interrupted = signal == libc::SIGSTOP && std::mem::take(&mut common.lock().interrupted);
+                    let regs = stopped.registers()?;
+                    if interrupted && code::contains(regs.rip) && is_held_behind_a_call(&mut common.lock())? {
+                        let mut back = code::registers_of(&self.shared.frame(), &regs);
+                        back.orig_rax = u64::MAX;
+                        stopped.set_registers(&back)?;
+                    } else if !interrupted || is_in_interceptor(regs.rip) {
+                        event = stopped.run(Resume::Continue, 0)?;
+                        continue;
                     }
-                    stopped.run(Resume::Continue, 0)?
+                    self.at = At::Ready(stopped, 0);
+                    self.last_call = None;
+                    return Ok(());
                 }
                 // What the call's arguments point to is not there: no such call is in the log, which the tracer is to find.
                 Event::Signal(stopped, signal) if code::contains(stopped.registers()?.rip) => {
@@ -677,6 +681,12 @@ fn put_down(stopped: Stopped) {
 fn interrupted((number, result): (u64, i64)) -> Option<u64> {
     let done_all_the_same = [nr::CLOSE, nr::CONNECT].iter().any(|&other| number == u64::from(other));
     (result == -i64::from(libc::EINTR) && !done_all_the_same).then_some(number)
+}
+
+/// Whether the process, which is in the interceptor, waits there at the return of a call for what comes next.
+fn is_held_behind_a_call(progress: &mut Progress) -> Result<bool, ReplayError> {
+    progress.catch_up()?;
+    Ok(progress.free && progress.feed.front().is_some_and(|item| is_absence(&item.record)))
 }
 
 /// Whether this is code of ftrun's own: the process is within a call then.

@@ -9,9 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::abi;
 use common::ids::Lsn;
-use common::kernel::Kernel;
 use common::record::{Kind, Record};
 use common::syscall::{Direction, nr, table};
 use thiserror::Error;
@@ -82,8 +80,6 @@ struct Ring {
     shared: Arc<Shared>,
     /// Of about half of the records, chosen by this number, only marks are put in.
     mixed: Option<u64>,
-    /// See [`Feed::is_careful`].
-    careful: bool,
     /// One for each of the first items.
     slots: VecDeque<Slot>,
     /// Of the record that is being taken outside.
@@ -106,13 +102,12 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// For a replica whose kernel state is `kernel`. `seed` is for [`Layer::Mixed`].
+    /// `seed` is for [`Layer::Mixed`].
     #[must_use]
-    pub fn new(layer: Layer, seed: u64, shared: &Arc<Shared>, kernel: &Kernel) -> Self {
+    pub fn new(layer: Layer, seed: u64, shared: &Arc<Shared>) -> Self {
         let ring = (layer != Layer::Complete).then(|| Ring {
             shared: Arc::clone(shared),
             mixed: (layer == Layer::Mixed).then_some(seed),
-            careful: kernel.disposition(libc::SIGBUS).handler > libc::SIG_IGN as u64,
             slots: VecDeque::new(),
             open: None,
             taken: shared.taken(),
@@ -142,13 +137,6 @@ impl Feed {
     #[must_use]
     pub fn is_fast(&self) -> bool {
         self.ring.is_some()
-    }
-
-    /// Whether the server handles SIGBUS: a replica has memory where a mapped file of the primary has ended, so it must stand
-    /// where the signal comes before it runs into that memory. All records are then taken outside.
-    #[must_use]
-    pub fn is_careful(&self) -> bool {
-        self.ring.as_ref().is_some_and(|ring| ring.careful)
     }
 
     /// Adds the next record of the log.
@@ -235,17 +223,17 @@ impl Ring {
     fn put(&mut self, item: &Item) -> bool {
         let len = item.record.encoded_len() as u64;
         let chosen = self.mixed.is_none_or(|seed| mixed(seed ^ item.lsn.0) & 1 == 0);
-        let whole = item.record.fast && chosen && !self.careful && len <= MAX_RECORD;
+        let whole = item.record.fast && chosen && len <= MAX_RECORD;
         let put = if whole {
             self.buffer.clear();
             item.record.encode_into(&mut self.buffer);
             self.shared.put(&self.buffer)
         } else {
-            self.shared.put(&Shared::mark())
+            // A replica has memory where a mapped file of the primary has ended: it must not run into that before the signal.
+            self.shared.put(&Shared::mark(is_absence(&item.record)))
         };
         if put {
             self.slots.push_back(Slot { len: if whole { len } else { MARK_LEN.into() }, whole });
-            self.careful |= handles_sigbus(&item.record);
         }
         put
     }
@@ -297,11 +285,9 @@ fn sends(record: &Record) -> bool {
     record.result > 0 && table::find(record.number.into()).is_some_and(sends)
 }
 
-fn handles_sigbus(record: &Record) -> bool {
-    record.kind == Kind::Call
-        && record.number == nr::RT_SIGACTION
-        && record.result == 0
-        && abi::int(record.arg(0)) == libc::SIGBUS
+/// Whether the server has perhaps run into memory behind the end of a mapped file, which a replica has.
+pub(crate) fn is_absence(record: &Record) -> bool {
+    record.kind == Kind::Signal && i32::from(record.number) == libc::SIGBUS
 }
 
 /// A number in which each bit depends on all bits of the other (the finalizer of splitmix64).

@@ -4,10 +4,11 @@
 //! any more once acknowledging has been stopped: from then on the old primary's output stays where it is.
 
 use std::collections::VecDeque;
+use std::io::BufReader;
 use std::net::TcpStream;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::ids::{Epoch, Lsn};
 use common::kernel::Kernel;
@@ -22,6 +23,27 @@ use crate::bell::Bell;
 use crate::feed::Item;
 use crate::progress::{Next, Source};
 
+/// Bytes that are taken from the channel at once.
+const READ_AHEAD: usize = 256 << 10;
+
+/// Time between two acknowledgements, and between two signs of life that are passed on: under load each wakes a thread of the primary
+/// or of this backup, and tells what the next one tells as well. Output is released at once.
+const PACE: Duration = Duration::from_millis(1);
+
+#[derive(Debug, Default)]
+struct Pace(Option<Instant>);
+
+impl Pace {
+    /// Whether it is time again; if so, it is now the last time.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.0.is_none_or(|last| now.duration_since(last) >= PACE);
+        if due {
+            self.0 = Some(now);
+        }
+        due
+    }
+}
+
 #[derive(Debug)]
 struct State {
     queue: VecDeque<Item>,
@@ -31,6 +53,7 @@ struct State {
     forget: bool,
     received: Lsn,
     replayed: Lsn,
+    acknowledged: Pace,
     /// When the oldest record arrived that the driver has and has not replayed.
     oldest: Option<Instant>,
     /// The primary's clock in its last frame, and when that arrived.
@@ -58,6 +81,7 @@ impl Intake {
             forget: false,
             received: lsn,
             replayed: lsn,
+            acknowledged: Pace::default(),
             oldest: None,
             clock: None,
         };
@@ -82,7 +106,9 @@ impl Intake {
     }
 
     /// Takes the channel in until it ends. For a thread of its own.
-    pub fn run(&self, mut stream: TcpStream, mut model: Kernel, epoch: Epoch, events: &Sender<Event>) {
+    pub fn run(&self, stream: TcpStream, mut model: Kernel, epoch: Epoch, events: &Sender<Event>) {
+        let mut stream = BufReader::with_capacity(READ_AHEAD, stream);
+        let mut heard = Pace::default();
         let mut follow = FrameReader::new(self.lock().received, epoch);
         loop {
             let taken = match channel::read_from_primary(&mut stream) {
@@ -100,7 +126,7 @@ impl Intake {
                 let _ = events.send(Event::Diverged);
                 return;
             }
-            if events.send(Event::HeartbeatHeard).is_err() {
+            if heard.is_due(Instant::now()) && events.send(Event::HeartbeatHeard).is_err() {
                 return;
             }
         }
@@ -126,20 +152,27 @@ impl Intake {
         state.queue.extend(items);
         state.received = frame.header.end_lsn();
         state.clock = Some((frame.header.time, arrived));
-        self.acknowledge(&state, progress);
+        self.release(progress);
+        if state.acknowledged.is_due(arrived) {
+            self.acknowledge(&state);
+        }
         drop(state);
         self.bell.ring();
         Ok(())
     }
 
-    /// Releases and acknowledges, while the state is locked: no such step overlaps with the end of acknowledging.
-    fn acknowledge(&self, state: &State, progress: Vec<Progress>) {
+    /// Lets output out, while the state is locked: no such step overlaps with the end of acknowledging.
+    fn release(&self, progress: Vec<Progress>) {
         if let Some(proxy) = &self.proxy
             && !progress.is_empty()
             && let Err(error) = proxy.send(&ToProxy::Release { progress })
         {
             tracer::say!("output cannot be released: {error}");
         }
+    }
+
+    /// As [`Intake::release`], to the primary.
+    fn acknowledge(&self, state: &State) {
         let ack = ToPrimary::Ack { received: state.received, replayed: state.replayed };
         // A primary that is gone is noticed by the reader.
         let _ = channel::write_message(&mut *self.channel.lock().unwrap_or_else(PoisonError::into_inner), &ack);
@@ -155,7 +188,7 @@ impl Intake {
     pub fn report(&self) {
         let state = self.lock();
         if state.acknowledging {
-            self.acknowledge(&state, Vec::new());
+            self.acknowledge(&state);
         }
     }
 
@@ -224,5 +257,8 @@ impl Source for Arc<Intake> {
         let mut state = self.lock();
         state.replayed = lsn;
         state.oldest = oldest;
+        if lsn == state.received && state.acknowledging && state.acknowledged.is_due(Instant::now()) {
+            self.acknowledge(&state);
+        }
     }
 }

@@ -20,7 +20,7 @@ use tracer::sys::pidfd::ChildProcess;
 use crate::bell::Bell;
 use crate::divergence::{Divergence, describe};
 use crate::driver::ReplayError;
-use crate::feed::{Feed, Item};
+use crate::feed::{Feed, Item, is_absence};
 
 const KEPT_RECORDS: usize = 10;
 /// Records between two looks at what need not be kept any more.
@@ -224,7 +224,7 @@ impl Progress {
     /// Whether the process, which runs, has to be stopped wherever it is: nothing that it will come to stands in the log.
     fn is_to_be_interrupted(&self) -> bool {
         let due = match self.feed.front().map(|item| &item.record) {
-            Some(record) => self.free && (is_death(record) || is_fatal_absence(record)),
+            Some(record) => self.free && (is_death(record) || is_absence(record)),
             None => self.held_up.is_some_and(|since| since.elapsed() >= PATIENCE),
         };
         due && self.last_interrupt.is_none_or(|last| last.elapsed() >= AGAIN)
@@ -234,11 +234,6 @@ impl Progress {
 /// Whether the server was killed, maybe in the midst of its own code.
 pub(crate) fn is_death(record: &Record) -> bool {
     record.kind == Kind::End && libc::WIFSIGNALED(abi::int_result(record.result))
-}
-
-/// Whether the server has run into memory behind the end of a mapped file, which a replica has.
-pub(crate) fn is_fatal_absence(record: &Record) -> bool {
-    record.kind == Kind::Signal && i32::from(record.number) == libc::SIGBUS
 }
 
 /// [`Progress`], and how its two threads find each other.

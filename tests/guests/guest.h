@@ -7,6 +7,7 @@
 //   // stdin: text           one line of standard input (/dev/null if absent)
 //   // refused: fork         what ftrun refuses it, by name: such a guest checks the errno and is not run natively
 //   // output: fixed         what it prints is the same in every run, so a recorded run must print it too
+//   // fast: 20              how many of its calls the fast layer makes at least (0 if absent; only for those in inside/)
 //
 // Guests are single-threaded, start no children, need no arguments, write only into the current directory
 // and end within a second. Time, pids, addresses and random bytes in the output are welcome: a replay has to

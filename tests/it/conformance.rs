@@ -97,18 +97,18 @@ fn conforms(name: &str) {
 }
 
 /// N of a last line `replayed N records, identical`.
-fn identical_records(replayed: &Ended) -> Option<u64> {
+pub(crate) fn identical_records(replayed: &Ended) -> Option<u64> {
     let lines = replayed.stderr_lines();
     lines.last()?.strip_prefix("replayed ")?.strip_suffix(" records, identical")?.parse().ok()
 }
 
 /// The lines that the guest wrote to standard error: those that ftrun adds begin with its name.
-fn own_lines_removed(stderr: &[u8]) -> Vec<&[u8]> {
+pub(crate) fn own_lines_removed(stderr: &[u8]) -> Vec<&[u8]> {
     stderr.split_inclusive(|&byte| byte == b'\n').filter(|line| !line.starts_with(b"ftrun:")).collect()
 }
 
 /// Panics where two outputs begin to differ.
-fn same(run: &Ended, stream: &str, expected: &[u8], found: &[u8]) {
+pub(crate) fn same(run: &Ended, stream: &str, expected: &[u8], found: &[u8]) {
     if expected == found {
         return;
     }

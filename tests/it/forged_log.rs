@@ -17,7 +17,7 @@ const TRUNCATIONS: u32 = 100;
 /// Exit status of a Rust program that panics.
 const PANICKED: i32 = 101;
 
-/// A recording of the smallest guest, replayed once to see that it is whole.
+/// A recording of the smallest guest, compressed, replayed once to see that it is whole.
 struct Recording {
     scratch: TempDir,
     files: Vec<(PathBuf, Vec<u8>)>,
@@ -31,7 +31,8 @@ impl Recording {
         let scratch = tempfile::tempdir().expect("a scratch directory can be made");
         let log = scratch.path().join("log");
         let mut record = command(Path::new(FTRUN), scratch.path(), None);
-        run(record.args(["record", "-o"]).arg(&log).arg("--").arg(&guest.program)).expect(guest.outcome);
+        run(record.args(["record", "--compress", "always", "-o"]).arg(&log).arg("--").arg(&guest.program))
+            .expect(guest.outcome);
         let mut files = Vec::new();
         read_files(&log, &mut files);
         assert!(!files.is_empty(), "a recording has files");

@@ -20,6 +20,8 @@ pub(crate) struct Guest {
     pub(crate) fixed_output: bool,
     /// What ftrun refuses it, by the name that the refusal gives.
     pub(crate) refused: Option<String>,
+    /// How many of its calls the fast layer makes at least, recording.
+    pub(crate) fast: usize,
 }
 
 /// Where the sources are.
@@ -45,6 +47,7 @@ impl Guest {
             stdin: announced(&text, "stdin").map(str::to_owned),
             fixed_output: announced(&text, "output") == Some("fixed"),
             refused: announced(&text, "refused").map(str::to_owned),
+            fast: announced(&text, "fast").map_or(0, |count| number(count).unsigned_abs() as usize),
         }
     }
 }
@@ -53,6 +56,12 @@ impl Guest {
 pub(crate) fn server(name: &str) -> PathBuf {
     let source = sources().join("servers").join(name).with_extension("c");
     compiled(&source, &read(&source), "")
+}
+
+/// Compiles the library of `tests/guests/inside/library`, unless exactly this one has been compiled before.
+pub(crate) fn library() -> PathBuf {
+    let source = sources().join("inside/library/library.c");
+    compiled(&source, &read(&source), "-shared -fPIC")
 }
 
 /// A command that sees a small environment, this directory and this standard input.
@@ -89,7 +98,8 @@ fn announced<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 /// processes may do the same at the same time.
 pub(crate) fn compiled(source: &Path, text: &str, flags: &str) -> PathBuf {
     let mut made_of = DefaultHasher::new();
-    let headers = ["guest.h", "loopback.h", "servers/server.h"].map(|header| read(&sources().join(header)));
+    let headers = ["guest.h", "loopback.h", "servers/server.h", "inside/site.h", "inside/sites.h"];
+    let headers = headers.map(|header| read(&sources().join(header)));
     (text, headers).hash(&mut made_of);
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{:016x}", made_of.finish()));
     let program = directory.join(source.file_stem().expect("a guest has a name"));

@@ -2,12 +2,14 @@
 
 mod child;
 mod clients;
+mod compression;
 mod conformance;
 mod errors;
 mod failover;
 mod forged_log;
 mod guest;
 mod hosts;
+mod interceptor;
 mod ipv6;
 mod recording;
 mod rules;

@@ -60,6 +60,7 @@ mod lua_kv;
 mod mosquitto;
 mod nginx;
 mod ngircd;
+mod soak;
 
 /// How many sessions drive a server at once.
 const SESSIONS: usize = 4;

@@ -55,7 +55,7 @@ fn udp_and_unix_sockets_are_made_anew_and_named() -> Result<()> {
     echo("before")?;
     group.kill(Victim::Server, &before)?;
     let after = group.wait_solo(Victim::Server, &before).map_err(|error| group.explain(error))?;
-    echo("after")?;
+    echo("after").map_err(|error| group.explain(error))?;
     ensure!(expected.iter().all(|name| named(&after).contains(name)), "after the failover: {:?}", named(&after));
     client.end()?;
     group.stop()?;

@@ -15,12 +15,11 @@ def accept(listener):
 def stream(connection):
     try:
         data = connection.recv(4096)
-    except ConnectionResetError:
+        connection.sendall(data)
+    except (ConnectionResetError, BrokenPipeError):
         # What a UNIX connection gives that could not be carried over.
         data = b""
-    if data:
-        connection.sendall(data)
-    else:
+    if not data:
         selector.unregister(connection)
         connection.close()
 

@@ -3,6 +3,8 @@
 
 pub mod calls;
 pub mod code;
+#[cfg(test)]
+mod in_c;
 pub mod layout;
 pub mod patches;
 mod ring;

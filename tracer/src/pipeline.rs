@@ -51,6 +51,8 @@ pub struct Pipeline {
     state: Mutex<State>,
     filled: Condvar,
     drained: Condvar,
+    /// Nobody waits for anything in it.
+    is_file: bool,
 }
 
 /// A run of whole records.
@@ -73,6 +75,12 @@ impl Pipeline {
         Self { state: Mutex::new(State { first, ..State::default() }), ..Self::default() }
     }
 
+    /// For a log that only goes into a file.
+    #[must_use]
+    pub fn into_file() -> Self {
+        Self { is_file: true, ..Self::default() }
+    }
+
     /// The LSN behind the last record appended.
     #[must_use]
     pub fn end(&self) -> Lsn {
@@ -86,13 +94,32 @@ impl Pipeline {
         self.lock().waits
     }
 
+    /// Waits until what is in it is due, or `patience` ends. Says whether the log is closed.
+    #[must_use]
+    pub fn wait(&self, patience: Duration) -> bool {
+        let waiting = |state: &mut State| !state.due && !state.closed;
+        let (state, _) =
+            self.filled.wait_timeout_while(self.lock(), patience, waiting).unwrap_or_else(PoisonError::into_inner);
+        state.closed
+    }
+
     /// Takes everything that waits, as soon as it is due or `patience` ends. `None` when there was nothing; an empty batch
     /// when the log is closed and all of it was taken.
     #[must_use]
     pub fn take(&self, patience: Duration) -> Option<Batch> {
         let waiting = |state: &mut State| !state.due && !state.closed;
-        let (mut state, _) =
+        let (state, _) =
             self.filled.wait_timeout_while(self.lock(), patience, waiting).unwrap_or_else(PoisonError::into_inner);
+        self.take_from(state)
+    }
+
+    /// Takes everything that waits now.
+    #[must_use]
+    pub fn take_now(&self) -> Option<Batch> {
+        self.take_from(self.lock())
+    }
+
+    fn take_from(&self, mut state: MutexGuard<'_, State>) -> Option<Batch> {
         if state.bytes.is_empty() && !state.closed {
             return None;
         }
@@ -141,7 +168,7 @@ impl Pipeline {
 pub struct Producer<'a>(pub &'a Pipeline);
 
 impl Producer<'_> {
-    fn put(&self, record: &Record, len: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), SinkError> {
+    fn put(&self, urgent: bool, len: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), SinkError> {
         let mut state = self.0.lock();
         if state.is_full() && !state.discarding {
             state.waits += 1;
@@ -156,7 +183,7 @@ impl Producer<'_> {
             return Ok(());
         }
         encode(&mut state.bytes);
-        let wake = !state.due && (is_awaited(record) || state.bytes.len() >= MUCH);
+        let wake = !state.due && (urgent && !self.0.is_file || state.bytes.len() >= MUCH);
         state.due |= wake;
         drop(state);
         if wake {
@@ -168,16 +195,33 @@ impl Producer<'_> {
 
 impl Sink for Producer<'_> {
     fn append(&mut self, record: &Record) -> Result<(), SinkError> {
-        self.put(record, record.encoded_len(), |bytes| record.encode_into(bytes))
+        self.put(is_urgent(record), record.encoded_len(), |bytes| record.encode_into(bytes))
     }
 
-    fn append_encoded(&mut self, record: &Record, encoded: &[u8]) -> Result<(), SinkError> {
-        self.put(record, encoded.len(), |bytes| bytes.extend_from_slice(encoded))
+    fn append_encoded(&mut self, records: &[u8]) -> Result<(), SinkError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.put(false, records.len(), |bytes| bytes.extend_from_slice(records))
+    }
+
+    fn flush(&mut self) {
+        let mut state = self.0.lock();
+        let wake = !state.due && !state.bytes.is_empty() && !self.0.is_file;
+        state.due |= wake;
+        drop(state);
+        if wake {
+            self.0.filled.notify_one();
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        !self.0.is_file && !self.0.lock().discarding
     }
 }
 
 /// Whether a client may be waiting for what this record stands for.
-fn is_awaited(record: &Record) -> bool {
+fn is_urgent(record: &Record) -> bool {
     match record.kind {
         Kind::Call => matches!(
             record.number,

@@ -47,14 +47,17 @@ pub trait Sink {
     /// When the log is lost and the server must not go on.
     fn append(&mut self, record: &Record) -> Result<(), SinkError>;
 
-    /// Takes one record of which the bytes are there already.
+    /// Takes encoded records. They are shipped when there is reason to, or after [`Sink::flush`].
     ///
     /// # Errors
     /// As [`Sink::append`].
-    fn append_encoded(&mut self, record: &Record, bytes: &[u8]) -> Result<(), SinkError> {
-        let _ = bytes;
-        self.append(record)
-    }
+    fn append_encoded(&mut self, records: &[u8]) -> Result<(), SinkError>;
+
+    /// What was appended is to be shipped now.
+    fn flush(&mut self);
+
+    /// Whether somebody waits for what the server puts out.
+    fn is_awaited(&self) -> bool;
 }
 
 /// The log cannot be written.
@@ -147,6 +150,8 @@ pub struct Recorder<'a> {
     tsc_offset: u64,
     /// The epoch that the primary acts in, as the pair has it.
     epoch: Option<&'a AtomicU64>,
+    /// Ships what is appended, on the thread that calls it.
+    shipper: Option<&'a (dyn Fn() + Sync)>,
 }
 
 impl std::fmt::Debug for Recorder<'_> {
@@ -202,6 +207,7 @@ impl<'a> Recorder<'a> {
             adopted: false,
             tsc_offset: 0,
             epoch: None,
+            shipper: None,
         }
     }
 
@@ -209,6 +215,12 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn with_interceptor(self, shared: &'a Shared, manner: Manner, patches: Patches) -> Self {
         Self { inside: Some(Inside::new(shared, manner, patches)), ..self }
+    }
+
+    /// What the interceptor records is shipped by this, on the thread that takes it from the ring.
+    #[must_use]
+    pub fn shipping(self, shipper: &'a (dyn Fn() + Sync)) -> Self {
+        Self { shipper: Some(shipper), ..self }
     }
 
     fn journal(&self) -> &Journal<'a> {
@@ -278,7 +290,7 @@ impl<'a> Recorder<'a> {
             return self.follow(stopped, signal, None);
         };
         self.start_inside();
-        let tap = Tap::new(shared);
+        let tap = Tap::new(shared, self.shipper);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 crate::sys::cpu::run_anywhere();
@@ -445,7 +457,9 @@ impl<'a> Recorder<'a> {
                 advice: "configure the server to run single-threaded",
             });
         }
-        if let Some(what) = memory::touches_own_memory(call).or_else(|| self.discards_a_copy(call)) {
+        if let Some(what) =
+            memory::touches_own_memory(call).or_else(|| self.discards_a_copy(call)).or_else(|| self.moves_a_patch(call))
+        {
             return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EINVAL))));
         }
         if let Some(what) = self.file_areas.refuses(call) {

@@ -1,13 +1,14 @@
 //! The primary's end of the pair: hands the snapshot over, ships the log, hears acknowledgements.
 
+use std::io::BufReader;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
-use common::ids::{Epoch, Lsn};
-use common::log::frame::{self, FrameError};
+use common::ids::Lsn;
+use common::log::sealer::Sealer;
 use common::pair::channel::{self, ChannelError};
 use common::pair::message::{Hello, ToBackup, ToPrimary};
 use common::pair::state::Event;
@@ -158,6 +159,10 @@ pub struct Progress {
     pub received: AtomicU64,
     /// It has executed the log up to here.
     pub replayed: AtomicU64,
+    /// Bytes of records that were sent to it.
+    pub sent: AtomicU64,
+    /// Bytes of the frames that they were sent in, compressed or not.
+    pub stored: AtomicU64,
     /// When it had last executed all that there was, on the clock that [`hear`] is given, in nanoseconds.
     caught_up: AtomicU64,
 }
@@ -208,42 +213,60 @@ impl Link {
     }
 }
 
-/// Ships the log until it is closed, or the channel fails and the primary is solo. For a thread of its own.
-///
-/// # Errors
-/// When a frame cannot be made, which is a defect.
-pub fn ship(
-    pipeline: &Pipeline,
-    link: &Link,
-    epoch: Epoch,
+/// Ships the log. Two threads do: the one that takes the interceptor's records from the ring ships them itself, a thread of its
+/// own the tracer's, which must not be kept from tracing by a slow channel.
+#[derive(Debug)]
+pub struct Shipper {
+    link: Link,
     clock: fn() -> u64,
-    lost: &AtomicBool,
-) -> Result<(), FrameError> {
-    loop {
-        let Some(batch) = pipeline.take(PATIENCE_OF_INPUT) else { continue };
-        if batch.bytes.is_empty() {
-            return Ok(());
+    /// Who takes a batch sends it before the next is taken.
+    sealer: Mutex<Sealer>,
+    /// The channel has failed.
+    lost: AtomicBool,
+}
+
+impl Shipper {
+    /// For frames that get the time of this clock, in nanoseconds.
+    #[must_use]
+    pub fn new(link: Link, sealer: Sealer, clock: fn() -> u64) -> Self {
+        Self { link, clock, sealer: Mutex::new(sealer), lost: AtomicBool::new(false) }
+    }
+
+    /// Whether the channel has failed: nothing more reaches this backup. Its output is released by nobody until the primary has
+    /// won an epoch; until then the server goes on, and what it logs is not needed by anyone who could still take over.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::SeqCst)
+    }
+
+    /// Ships until the log is closed.
+    pub fn run(&self, pipeline: &Pipeline, progress: &Progress) {
+        while !pipeline.wait(PATIENCE_OF_INPUT) {
+            self.ship(pipeline, progress);
         }
-        if lost.load(Ordering::SeqCst) {
-            continue;
-        }
-        let sealed = frame::seal(epoch, batch.first, clock(), &batch.bytes)?;
-        if link.send(&sealed).is_err() {
-            // Nothing more reaches this backup. Its output is released by nobody until the primary has won an epoch; until then
-            // the server goes on, and what it logs is not needed by anyone who could still take over.
-            lost.store(true, Ordering::SeqCst);
+        self.ship(pipeline, progress);
+    }
+
+    /// Ships what is there. When no frame can be made of it, which is a defect, the pipeline fails.
+    pub fn ship(&self, pipeline: &Pipeline, progress: &Progress) {
+        let mut sealer = self.sealer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(batch) = pipeline.take_now().filter(|batch| !batch.bytes.is_empty() && !self.is_lost()) else {
+            return;
+        };
+        match sealer.seal(batch.first, (self.clock)(), &batch.bytes) {
+            Ok(sealed) if self.link.send(sealed).is_ok() => {
+                progress.sent.fetch_add(batch.bytes.len() as u64, Ordering::SeqCst);
+                progress.stored.fetch_add(sealed.len() as u64, Ordering::SeqCst);
+            }
+            Ok(_) => self.lost.store(true, Ordering::SeqCst),
+            Err(error) => pipeline.fail(error.to_string()),
         }
     }
 }
 
 /// Hears the backup until the channel ends. For a thread of its own.
-pub fn hear(
-    mut stream: TcpStream,
-    progress: &Progress,
-    pipeline: &Pipeline,
-    clock: fn() -> u64,
-    events: &Sender<Event>,
-) {
+pub fn hear(stream: TcpStream, progress: &Progress, pipeline: &Pipeline, clock: fn() -> u64, events: &Sender<Event>) {
+    let mut stream = BufReader::new(stream);
     let event = loop {
         match channel::read_from_backup(&mut stream) {
             Ok(ToPrimary::Ack { received, replayed }) => {

@@ -169,6 +169,17 @@ impl Kernel {
                 self.close_number(call.int(0));
                 Ok(())
             }
+            number if call.failed_with(libc::EPIPE) => {
+                let flags = match number {
+                    libc::SYS_sendto | libc::SYS_sendmmsg => call.int(3),
+                    libc::SYS_sendmsg => call.int(2),
+                    _ => 0,
+                };
+                if flags & libc::MSG_NOSIGNAL == 0 {
+                    self.nobody_reads(call.int(0));
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

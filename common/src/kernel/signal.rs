@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Kernel;
 use super::call::{Call, ModelError, i32_at, u64_at};
+use super::{Kernel, Object};
 use crate::record::{Record, SegmentRole};
 
 const SIG_IGN: u64 = libc::SIG_IGN as u64;
@@ -238,6 +238,21 @@ impl Kernel {
         let own = [self.identity.pid, self.identity.tid].contains(&target);
         if own && UNBLOCKABLE & bit(signal) == 0 {
             self.signals.sent(signal, sent);
+            self.signals.unblocked();
+        }
+    }
+
+    /// A call has found that nobody reads what it writes to `fd`, and said EPIPE: the kernel has sent SIGPIPE as well, but not for a
+    /// socket of datagrams (send(2)).
+    pub(super) fn nobody_reads(&mut self, fd: i32) {
+        let streams = match self.object(fd) {
+            Some(Object::Pair(end)) => end.kind != libc::SOCK_DGRAM,
+            Some(Object::Unix(socket)) => socket.kind != libc::SOCK_DGRAM,
+            Some(Object::Tcp(_) | Object::PipeWriter(_) | Object::Inherited(_)) => true,
+            _ => false,
+        };
+        if streams {
+            self.signals.sent(libc::SIGPIPE, Sent::ToThread);
             self.signals.unblocked();
         }
     }

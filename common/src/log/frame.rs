@@ -1,21 +1,26 @@
 //! A frame: a run of whole records with the epoch that wrote them, their place in the log and checksums.
 //!
-//! A header of 44 bytes, then the payload; everything little endian:
+//! A header of 48 bytes, then the payload; everything little endian:
 //!
 //! ```text
 //!  0 u32 magic "FTFR"
 //!  4 u16 version
-//!  6 u16 flags: 0; bit 0 is reserved for an LZ4 payload; unknown flags are refused
+//!  6 u16 flags: bit 0 the payload is the records compressed, one LZ4 block; unknown flags are refused
 //!  8 u64 epoch that the writer acts in
 //! 16 u64 LSN of the first record, a multiple of 8
 //! 24 u64 time: the writer's CLOCK_MONOTONIC in nanoseconds when the frame was sealed
-//! 32 u32 length of the payload in bytes, a multiple of 8
-//! 36 u32 CRC-32 of the payload
-//! 40 u32 CRC-32 of the 40 bytes before
+//! 32 u32 length of the records in bytes, a multiple of 8
+//! 36 u32 length of the payload in bytes: the same, or less if it is compressed
+//! 40 u32 CRC-32 of the payload
+//! 44 u32 CRC-32 of the 44 bytes before
 //! ```
 //!
 //! Two checksums, so that a damaged length is told from a frame that was cut: under a sound header, a payload that is too
 //! short is a torn tail and nothing else. A record never straddles two frames, so every received frame can be replayed.
+//! Checksums are of what is stored, and checked before anything is decompressed. LSNs count records as they are, not as they
+//! are stored. Frames are made by [`super::sealer::Sealer`].
+
+use std::borrow::Cow;
 
 use thiserror::Error;
 
@@ -23,13 +28,17 @@ use crate::ids::{Epoch, Lsn};
 use crate::record::{MAX_RECORD, Record, RecordError};
 
 /// Bytes of a header.
-pub const FRAME_HEADER_LEN: usize = 44;
+pub const FRAME_HEADER_LEN: usize = 48;
 /// First field of a frame: "FTFR".
 pub const FRAME_MAGIC: u32 = u32::from_le_bytes(*b"FTFR");
 /// Version of the layout in this module.
-pub const FRAME_VERSION: u16 = 2;
-/// Upper bound of one payload in bytes: the largest record still fits.
+pub const FRAME_VERSION: u16 = 3;
+/// Upper bound of one payload, and of the records in it, in bytes: the largest record still fits.
 pub const MAX_PAYLOAD: usize = MAX_RECORD;
+
+const COMPRESSED: u16 = 1;
+/// Bytes of records that a byte of an LZ4 block can stand for at most (LZ4 block format: a length grows by 255 with each byte).
+const MAX_EXPANSION: u64 = 255;
 
 /// Why bytes are no frame, or not the one that belongs here.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -47,7 +56,7 @@ pub enum FrameError {
         found: u16,
     },
     /// Flags that this version does not know.
-    #[error("the frame at LSN {lsn} has flags {found:#06x}, expected 0: use a newer ftrun")]
+    #[error("the frame at LSN {lsn} has flags {found:#06x}, expected 0 or {COMPRESSED:#06x}: use a newer ftrun")]
     Flags {
         /// Where it claims to belong.
         lsn: Lsn,
@@ -75,12 +84,34 @@ pub enum FrameError {
         found: u32,
     },
     /// A length that no frame can have.
-    #[error("the frame at LSN {lsn} has {found} bytes of payload, expected a multiple of 8 of at most {MAX_PAYLOAD}")]
+    #[error("the frame at LSN {lsn} has {found} bytes of records, expected a multiple of 8 of at most {MAX_PAYLOAD}")]
     Length {
         /// First LSN of the frame.
         lsn: Lsn,
         /// The length.
         found: u64,
+    },
+    /// A payload that cannot hold so many bytes of records.
+    #[error("the frame at LSN {lsn} has {found} bytes of payload for {length} bytes of records, expected {expected}")]
+    Stored {
+        /// First LSN of the frame.
+        lsn: Lsn,
+        /// Bytes of records.
+        length: u32,
+        /// What the payload may have.
+        expected: &'static str,
+        /// Bytes of payload.
+        found: u32,
+    },
+    /// A payload whose checksum is right and that does not give the records that the header promises.
+    #[error("the payload of the frame at LSN {lsn} cannot be decompressed to the {expected} bytes expected: {found}")]
+    Compressed {
+        /// First LSN of the frame.
+        lsn: Lsn,
+        /// Bytes of records.
+        expected: u32,
+        /// What it gives instead.
+        found: String,
     },
     /// Fewer or more bytes than the header says.
     #[error("the payload of the frame at LSN {lsn} has {found} bytes, expected {expected}")]
@@ -103,7 +134,7 @@ pub enum FrameError {
     Misplaced {
         /// The claim.
         found: Lsn,
-        /// Bytes of its payload.
+        /// Bytes of its records.
         length: u64,
     },
     /// Records are missing or come twice.
@@ -143,24 +174,30 @@ pub struct FrameHeader {
     pub first_lsn: Lsn,
     /// The writer's CLOCK_MONOTONIC in nanoseconds when the frame was sealed.
     pub time: u64,
-    /// Bytes of payload.
+    /// Bytes of records.
     pub length: u32,
-    /// CRC-32 of the payload.
+    /// Bytes of payload: as many, or fewer if it is compressed.
+    pub stored: u32,
+    /// The payload is an LZ4 block.
+    pub compressed: bool,
+    /// CRC-32 of the payload, as it is stored.
     pub payload_crc: u32,
 }
 
 impl FrameHeader {
-    fn encode(&self) -> [u8; FRAME_HEADER_LEN] {
+    pub(super) fn encode(&self) -> [u8; FRAME_HEADER_LEN] {
         let mut out = [0; FRAME_HEADER_LEN];
         out[..4].copy_from_slice(&FRAME_MAGIC.to_le_bytes());
         out[4..6].copy_from_slice(&FRAME_VERSION.to_le_bytes());
+        out[6..8].copy_from_slice(&(if self.compressed { COMPRESSED } else { 0 }).to_le_bytes());
         out[8..16].copy_from_slice(&self.epoch.0.to_le_bytes());
         out[16..24].copy_from_slice(&self.first_lsn.0.to_le_bytes());
         out[24..32].copy_from_slice(&self.time.to_le_bytes());
         out[32..36].copy_from_slice(&self.length.to_le_bytes());
-        out[36..40].copy_from_slice(&self.payload_crc.to_le_bytes());
-        let crc = crc32fast::hash(&out[..40]);
-        out[40..].copy_from_slice(&crc.to_le_bytes());
+        out[36..40].copy_from_slice(&self.stored.to_le_bytes());
+        out[40..44].copy_from_slice(&self.payload_crc.to_le_bytes());
+        let crc = crc32fast::hash(&out[..44]);
+        out[44..].copy_from_slice(&crc.to_le_bytes());
         out
     }
 
@@ -178,20 +215,23 @@ impl FrameHeader {
         if u16_at(4) != FRAME_VERSION {
             return Err(FrameError::Version { found: u16_at(4) });
         }
-        let expected = crc32fast::hash(&bytes[..40]);
-        if u32_at(40) != expected {
-            return Err(FrameError::HeaderChecksum { expected, found: u32_at(40) });
+        let expected = crc32fast::hash(&bytes[..44]);
+        if u32_at(44) != expected {
+            return Err(FrameError::HeaderChecksum { expected, found: u32_at(44) });
         }
+        let flags = u16_at(6);
         let header = Self {
             epoch: Epoch(u64_at(8)),
             first_lsn: Lsn(u64_at(16)),
             time: u64_at(24),
             length: u32_at(32),
-            payload_crc: u32_at(36),
+            stored: u32_at(36),
+            compressed: flags == COMPRESSED,
+            payload_crc: u32_at(40),
         };
         let (lsn, length) = (header.first_lsn, u64::from(header.length));
-        if u16_at(6) != 0 {
-            return Err(FrameError::Flags { lsn, found: u16_at(6) });
+        if flags & !COMPRESSED != 0 {
+            return Err(FrameError::Flags { lsn, found: flags });
         }
         if header.length as usize > MAX_PAYLOAD || !length.is_multiple_of(8) {
             return Err(FrameError::Length { lsn, found: length });
@@ -199,7 +239,21 @@ impl FrameHeader {
         if !lsn.0.is_multiple_of(8) || lsn.0.checked_add(length).is_none() {
             return Err(FrameError::Misplaced { found: lsn, length });
         }
+        header.check_stored()?;
         Ok(header)
+    }
+
+    /// A payload that is not compressed is the records; one that is has fewer bytes, but enough of them: so the memory that
+    /// records take is bounded by what has come.
+    fn check_stored(&self) -> Result<(), FrameError> {
+        let (right, expected) = if self.compressed {
+            let enough = u64::from(self.stored) * MAX_EXPANSION >= u64::from(self.length);
+            (self.stored < self.length && enough, "fewer, and at least one for each 255, since it is compressed")
+        } else {
+            (self.stored == self.length, "as many, since it is not compressed")
+        };
+        let wrong = FrameError::Stored { lsn: self.first_lsn, length: self.length, expected, found: self.stored };
+        if right { Ok(()) } else { Err(wrong) }
     }
 
     /// LSN behind the last record: where the next frame begins.
@@ -208,64 +262,54 @@ impl FrameHeader {
         self.first_lsn.advance(self.length as usize)
     }
 
-    /// Checks that `payload` is what the header was sealed over.
+    /// The frame with this payload, as it was stored.
     ///
     /// # Errors
-    /// When its length or checksum differs.
-    pub fn check_payload(&self, payload: &[u8]) -> Result<(), FrameError> {
+    /// When the payload is not what the header was sealed over, or cannot be decompressed to what the header says.
+    pub fn open<'a>(self, payload: impl Into<Cow<'a, [u8]>>) -> Result<Frame<'a>, FrameError> {
+        let payload = payload.into();
         let lsn = self.first_lsn;
-        if payload.len() != self.length as usize {
-            let (expected, found) = (u64::from(self.length), payload.len() as u64);
+        if payload.len() != self.stored as usize {
+            let (expected, found) = (u64::from(self.stored), payload.len() as u64);
             return Err(FrameError::PayloadLength { lsn, expected, found });
         }
-        let found = crc32fast::hash(payload);
+        let found = crc32fast::hash(&payload);
         if found != self.payload_crc {
             return Err(FrameError::PayloadChecksum { lsn, expected: self.payload_crc, found });
         }
-        Ok(())
+        let payload = if self.compressed { self.decompress(&payload)?.into() } else { payload };
+        Ok(Frame { header: self, payload })
     }
-}
 
-/// Makes the bytes of a frame: header and payload. `payload` is a run of whole records, the first of which has `first_lsn`;
-/// `time` is the writer's CLOCK_MONOTONIC in nanoseconds.
-///
-/// # Errors
-/// When the payload is longer than [`MAX_PAYLOAD`], or payload or LSN is no multiple of 8.
-pub fn seal(epoch: Epoch, first_lsn: Lsn, time: u64, payload: &[u8]) -> Result<Vec<u8>, FrameError> {
-    let found = payload.len() as u64;
-    if payload.len() > MAX_PAYLOAD || !found.is_multiple_of(8) {
-        return Err(FrameError::Length { lsn: first_lsn, found });
+    fn decompress(&self, payload: &[u8]) -> Result<Vec<u8>, FrameError> {
+        let failed = |found| FrameError::Compressed { lsn: self.first_lsn, expected: self.length, found };
+        let mut records = vec![0; self.length as usize];
+        let length =
+            lz4_flex::block::decompress_into(payload, &mut records).map_err(|error| failed(error.to_string()))?;
+        if length != records.len() {
+            return Err(failed(format!("it gives {length}")));
+        }
+        Ok(records)
     }
-    if !first_lsn.0.is_multiple_of(8) || first_lsn.0.checked_add(found).is_none() {
-        return Err(FrameError::Misplaced { found: first_lsn, length: found });
-    }
-    let length = u32::try_from(payload.len()).map_err(|_| FrameError::Length { lsn: first_lsn, found })?;
-    let header = FrameHeader { epoch, first_lsn, time, length, payload_crc: crc32fast::hash(payload) };
-    let mut out = Vec::with_capacity(FRAME_HEADER_LEN + payload.len());
-    out.extend_from_slice(&header.encode());
-    out.extend_from_slice(payload);
-    Ok(out)
 }
 
 /// A frame whose checksums are right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
+pub struct Frame<'a> {
     /// What stands before the payload.
     pub header: FrameHeader,
-    /// A run of whole records.
-    pub payload: Vec<u8>,
+    /// A run of whole records, not compressed.
+    pub payload: Cow<'a, [u8]>,
 }
 
-impl Frame {
+impl<'a> Frame<'a> {
     /// Reads a frame; every byte must belong to it.
     ///
     /// # Errors
     /// When the bytes are too few or too many, damaged, or of another version.
-    pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let (header, payload) = bytes.split_first_chunk().ok_or(FrameError::Short { found: bytes.len() })?;
-        let header = FrameHeader::decode(header)?;
-        header.check_payload(payload)?;
-        Ok(Self { header, payload: payload.to_vec() })
+        FrameHeader::decode(header)?.open(payload)
     }
 
     /// Its records, each with its LSN.
@@ -358,7 +402,7 @@ impl FrameReader {
     ///
     /// # Errors
     /// As [`Frame::decode`] and [`FrameReader::follow`].
-    pub fn accept(&mut self, bytes: &[u8]) -> Result<Frame, FrameError> {
+    pub fn accept<'a>(&mut self, bytes: &'a [u8]) -> Result<Frame<'a>, FrameError> {
         let frame = Frame::decode(bytes)?;
         self.follow(&frame.header)?;
         Ok(frame)
@@ -366,121 +410,4 @@ impl FrameReader {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::record::{Kind, Segment, SegmentRole};
-
-    fn payload(records: u16) -> Vec<u8> {
-        let mut out = Vec::new();
-        for number in 0..records {
-            let args = vec![u64::from(number); usize::from(number % 7)];
-            let mut record = Record::new(Kind::Call, number, i64::from(number) - 3).with_args(&args);
-            let bytes = vec![number.to_le_bytes()[0]; usize::from(number)];
-            record.segments.push(Segment { address: 0x1000, role: SegmentRole::Out, arg: 1, bytes });
-            record.encode_into(&mut out);
-        }
-        out
-    }
-
-    #[test]
-    fn records_come_back_with_their_lsns() {
-        let bytes = seal(Epoch(2), Lsn(800), 99, &payload(9)).unwrap();
-        let frame = Frame::decode(&bytes).unwrap();
-        assert_eq!((frame.header.epoch, frame.header.time), (Epoch(2), 99));
-        let mut lsn = Lsn(800);
-        let mut count = 0;
-        for (number, item) in frame.records().enumerate() {
-            let (at, record) = item.unwrap();
-            assert_eq!((at, usize::from(record.number)), (lsn, number));
-            lsn = lsn.advance(record.encoded_len());
-            count += 1;
-        }
-        assert_eq!((count, lsn), (9, frame.header.end_lsn()));
-    }
-
-    #[test]
-    fn every_flipped_bit_is_found() {
-        let sealed = seal(Epoch(1), Lsn(0), 5, &payload(3)).unwrap();
-        for at in 0..sealed.len() {
-            for bit in 0..8 {
-                let mut bytes = sealed.clone();
-                bytes[at] ^= 1 << bit;
-                assert!(Frame::decode(&bytes).is_err(), "byte {at} bit {bit}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_damaged_length_is_told_from_a_cut_payload() {
-        let sealed = seal(Epoch(1), Lsn(0), 5, &payload(3)).unwrap();
-        let mut longer = sealed.clone();
-        longer[33] ^= 1;
-        assert!(matches!(Frame::decode(&longer), Err(FrameError::HeaderChecksum { .. })));
-        let cut = &sealed[..sealed.len() - 1];
-        assert!(matches!(Frame::decode(cut), Err(FrameError::PayloadLength { .. })));
-        assert!(matches!(Frame::decode(&sealed[..43]), Err(FrameError::Short { found: 43 })));
-    }
-
-    #[test]
-    fn flags_and_versions_of_the_future_are_refused_by_name() {
-        let sealed = seal(Epoch(1), Lsn(8), 5, &payload(1)).unwrap();
-        let with = |at: usize, value: u8| {
-            let mut bytes = sealed.clone();
-            bytes[at] = value;
-            let crc = crc32fast::hash(&bytes[..40]);
-            bytes[40..44].copy_from_slice(&crc.to_le_bytes());
-            Frame::decode(&bytes).unwrap_err()
-        };
-        assert_eq!(with(4, 9), FrameError::Version { found: 9 });
-        assert_eq!(with(6, 1), FrameError::Flags { lsn: Lsn(8), found: 1 });
-    }
-
-    #[test]
-    fn a_record_must_not_straddle_frames() {
-        let whole = payload(2);
-        let bytes = seal(Epoch(1), Lsn(0), 0, &whole[..whole.len() - 8]).unwrap();
-        let items: Vec<_> = Frame::decode(&bytes).unwrap().records().collect();
-        assert!(items[0].is_ok());
-        assert!(matches!(items[1], Err(FrameError::Record { .. })));
-        assert_eq!(items.len(), 2);
-    }
-
-    #[test]
-    fn what_cannot_be_placed_is_not_sealed() {
-        assert!(matches!(seal(Epoch(1), Lsn(4), 0, &[0; 8]), Err(FrameError::Misplaced { .. })));
-        assert!(matches!(seal(Epoch(1), Lsn(u64::MAX - 7), 0, &[0; 8]), Err(FrameError::Misplaced { .. })));
-        assert!(matches!(seal(Epoch(1), Lsn(0), 0, &[0; 7]), Err(FrameError::Length { .. })));
-    }
-
-    #[test]
-    fn gaps_repeats_and_superseded_writers_are_refused() {
-        let body = payload(1);
-        let frame = |epoch, lsn| seal(Epoch(epoch), Lsn(lsn), 0, &body).unwrap();
-        let len = body.len() as u64;
-        let mut reader = FrameReader::new(Lsn(0), Epoch(2));
-        reader.accept(&frame(2, 0)).unwrap();
-        assert_eq!(reader.accept(&frame(2, 0)), Err(FrameError::Gap { expected: Lsn(len), found: Lsn(0) }));
-        assert!(matches!(reader.accept(&frame(2, len + 8)), Err(FrameError::Gap { .. })));
-        assert!(matches!(reader.accept(&frame(1, len)), Err(FrameError::Superseded { .. })));
-        reader.accept(&frame(3, len)).unwrap();
-        assert_eq!((reader.next_lsn(), reader.epoch()), (Lsn(2 * len), Epoch(3)));
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), sound in any::<bool>()) {
-            let mut bytes = bytes;
-            if sound && bytes.len() >= FRAME_HEADER_LEN {
-                bytes[..4].copy_from_slice(&FRAME_MAGIC.to_le_bytes());
-                bytes[4..6].copy_from_slice(&FRAME_VERSION.to_le_bytes());
-                bytes[6..8].fill(0);
-                let crc = crc32fast::hash(&bytes[..40]);
-                bytes[40..44].copy_from_slice(&crc.to_le_bytes());
-            }
-            let _ = Frame::decode(&bytes).map(|frame| frame.records().count());
-            let _ = Records::new(Lsn(0), &bytes).count();
-        }
-    }
-}
+mod tests;

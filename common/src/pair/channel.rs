@@ -5,7 +5,7 @@
 //! (u32), the bytes. Little endian. Lengths are bounded by the tag. Frames flow from the primary to the backup only; they
 //! are handed on as they came, for [`crate::log::frame::FrameReader`] to check.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,8 +17,8 @@ use crate::log::frame::{FRAME_HEADER_LEN, MAX_PAYLOAD};
 
 /// First bytes of the channel.
 pub const PAIR_MAGIC: [u8; 8] = *b"FTRUNPAR";
-/// Version of the messages, raised with every change of a type in [`super::message`] or of the records.
-pub const PAIR_VERSION: u32 = 2;
+/// Version of the messages, raised with every change of a type in [`super::message`] of the records or the frames.
+pub const PAIR_VERSION: u32 = 3;
 /// Bytes of the preamble.
 pub const PREAMBLE_LEN: usize = 16;
 /// Bytes of tag and length.
@@ -185,8 +185,13 @@ pub fn write_message<T: Message>(stream: &mut impl Write, message: &T) -> Result
 /// # Errors
 /// When the stream fails.
 pub fn write_frame(stream: &mut impl Write, sealed: &[u8]) -> Result<(), ChannelError> {
-    stream.write_all(&frame_envelope(sealed.len())?)?;
-    Ok(stream.write_all(sealed)?)
+    let envelope = frame_envelope(sealed.len())?;
+    // One call, and one packet where the frame is small.
+    let sent = stream.write_vectored(&[IoSlice::new(&envelope), IoSlice::new(sealed)])?;
+    if sent < envelope.len() {
+        stream.write_all(&envelope[sent..])?;
+    }
+    Ok(stream.write_all(&sealed[sent.saturating_sub(envelope.len())..])?)
 }
 
 /// Waits for what the primary sends next. For the backup.

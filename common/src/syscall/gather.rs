@@ -76,7 +76,7 @@ pub struct Gathered {
     digest: Digest,
     /// The buffer length that the caller offered (value-result arguments).
     capacity: usize,
-    /// struct msghdr or mmsghdr as it was before the call.
+    /// struct msghdr or mmsghdr, or the vector of what is read, as it was before the call, which may write over it.
     header: Vec<u8>,
 }
 
@@ -119,10 +119,17 @@ pub fn c_string(memory: &dyn Memory, address: u64) -> Result<Vec<u8>, Fault> {
     Ok(out)
 }
 
-fn iovecs(memory: &dyn Memory, address: u64, count: u64) -> Result<Vec<(u64, usize)>, Fault> {
+fn vector(memory: &dyn Memory, address: u64, count: u64) -> Result<Vec<u8>, Fault> {
     let count = usize::try_from(count).unwrap_or(usize::MAX).min(MAX_IOVEC);
-    let raw = memory.bytes(address, count * 16)?;
-    Ok(raw.chunks_exact(16).map(|entry| (u64_at(entry, 0), size(u64_at(entry, 8)))).collect())
+    memory.bytes(address, count * 16)
+}
+
+fn buffers(vector: &[u8]) -> Vec<(u64, usize)> {
+    vector.chunks_exact(16).map(|entry| (u64_at(entry, 0), size(u64_at(entry, 8)))).collect()
+}
+
+fn iovecs(memory: &dyn Memory, address: u64, count: u64) -> Result<Vec<(u64, usize)>, Fault> {
+    Ok(buffers(&vector(memory, address, count)?))
 }
 
 /// Cuts a list of buffers to `total` bytes; those of which nothing is left are not in it.
@@ -187,6 +194,10 @@ pub fn at_entry(shape: &Shape, args: &[u64; 6], memory: &dyn Memory) -> Gathered
         }
         if matches!(pointer.length, Length::Msghdr | Length::Mmsghdr) {
             gathered.message_headers(pointer, args, memory);
+            continue;
+        }
+        if let (Direction::Out, Length::Iovec(count)) = (pointer.direction, pointer.length) {
+            gathered.header = vector(memory, address, args[usize::from(count)]).unwrap_or_default();
             continue;
         }
         let (address, bytes) = match (pointer.direction, pointer.length) {
@@ -354,7 +365,12 @@ pub fn outputs(
         }
         match pointer.length {
             Length::Fixed(_) | Length::Arg(..) | Length::Pages(_) | Length::FdSet => {
-                push(arg, address, input_length(pointer, args))?
+                // Nothing was written to memory that is not there: the call failed before, or left it out.
+                let perhaps = result < 0 || pointer.direction == Direction::OutAlways;
+                match push(arg, address, input_length(pointer, args)) {
+                    Err(_) if perhaps => {}
+                    other => other?,
+                }
             }
             Length::Result(scale) => {
                 let mut length = positive(result).saturating_mul(scale as usize);
@@ -370,8 +386,8 @@ pub fn outputs(
                 let real = u32_at(&memory.bytes(args[usize::from(length_arg)], 4)?, 0) as usize;
                 push(arg, address, real.min(gathered.capacity))?;
             }
-            Length::Iovec(count) => {
-                for (address, length) in bounded(iovecs(memory, address, args[usize::from(count)])?, positive(result)) {
+            Length::Iovec(_) => {
+                for (address, length) in bounded(buffers(&gathered.header), positive(result)) {
                     push(arg, address, length)?;
                 }
             }
@@ -414,7 +430,7 @@ fn partial(gathered: &Gathered, shape: &Shape, args: &[u64; 6], memory: &dyn Mem
                 vec![(address, count.saturating_mul(scale as usize))]
             }
             Length::ValueResult(_) => vec![(address, gathered.capacity)],
-            Length::Iovec(count) => iovecs(memory, address, args[usize::from(count)]).unwrap_or_default(),
+            Length::Iovec(_) => buffers(&gathered.header),
             Length::Msghdr | Length::Mmsghdr => {
                 let (list, count) = (u64_at(&gathered.header, 16), u64_at(&gathered.header, 24));
                 iovecs(memory, list, count).unwrap_or_default()

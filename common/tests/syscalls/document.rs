@@ -41,6 +41,7 @@ const BY_STATE: &str = "
 | sendmsg, sendmmsg with descriptors (SCM_RIGHTS) | EINVAL |
 | recvmsg, recvmmsg that bring descriptors from another process | the recording ends, exit status 125 |
 | mmap (fixed), munmap, mprotect, mremap, madvise of ftrun's own area | EINVAL |
+| mremap that moves code in which the fast layer has patched calls | EINVAL |
 ";
 
 #[test]

@@ -25,11 +25,6 @@ fn absent_page(signal: i32, info: &[u8; SIGINFO_LEN]) -> Option<u64> {
     (signal == libc::SIGBUS && code == BUS_ADRERR).then_some(address & !(PAGE - 1))
 }
 
-/// Whether the process may be further on than the log that is applied.
-fn is_beyond(progress: &Progress) -> bool {
-    progress.free && progress.feed.is_fast() && !progress.feed.is_careful()
-}
-
 impl Driver {
     pub(super) fn signal(&mut self, lsn: Lsn, record: &Record, progress: &Progress) -> Result<(), ReplayError> {
         let info: Option<[u8; SIGINFO_LEN]> =
@@ -50,18 +45,6 @@ impl Driver {
                     return Err(self.elsewhere(lsn, record, regs));
                 }
                 signals::force(stopped, &regs, record, &info)?
-            }
-            Placement::Fault if absent_page(i32::from(record.number), &info).is_some() && is_beyond(progress) => {
-                // It may have run on over the memory that is not absent here: nothing comes behind a signal that kills it.
-                let stopped = match self.take() {
-                    At::Ready(stopped, _) => Some(stopped),
-                    At::Arrived(event) => event.into_stopped(),
-                    _ => None,
-                };
-                let Some(stopped) = stopped else {
-                    return Err(self.diverged(lsn, record, "a process that runs", "another one", None));
-                };
-                Delivering { stopped, signal: i32::from(record.number) }
             }
             Placement::Fault => self.fault(lsn, record, &info, &progress.kernel)?,
         };

@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use common::kernel::Initial;
+use common::abi;
 use common::record::{Segment, SegmentRole};
 use tracer::interceptor::layout as at;
 
@@ -35,7 +35,7 @@ impl Stage {
     fn new(layer: Layer) -> Self {
         let shared = Arc::new(Shared::new().unwrap());
         let memory = File::from(shared.file().try_clone_to_owned().unwrap());
-        let feed = Feed::new(layer, 1, &shared, &Kernel::new(Initial::default()));
+        let feed = Feed::new(layer, 1, &shared);
         Self { feed, shared, memory, lsn: Lsn(0) }
     }
 
@@ -110,7 +110,7 @@ fn a_record_that_is_not_for_the_interceptor_is_a_mark_in_its_place() {
     let second = stage.push(slow(nr::OPENAT));
     let third = stage.push(fast(nr::CLOSE, 0));
     assert_eq!(stage.take(), encoded(&fast(nr::READ, 0)));
-    assert_eq!(stage.next().unwrap(), Shared::mark());
+    assert_eq!(stage.next().unwrap(), Shared::mark(false));
     assert_eq!(stage.caught_up().unwrap().item.lsn, first);
     assert!(stage.caught_up().is_none());
     assert_eq!(stage.feed.front().unwrap().lsn, second);
@@ -136,7 +136,7 @@ fn what_is_taken_outside_hides_what_follows_until_it_is_done() {
     stage.push(slow(nr::OPENAT));
     stage.push(fast(nr::READ, 0));
     assert!(stage.feed.pop_front_outside().is_some());
-    assert_eq!(stage.next().unwrap(), Shared::mark());
+    assert_eq!(stage.next().unwrap(), Shared::mark(false));
     assert!(!stage.feed.is_empty());
     stage.feed.close();
     assert_eq!(stage.next().unwrap(), encoded(&fast(nr::READ, 0)));
@@ -165,7 +165,7 @@ fn what_finds_no_room_waits() {
 fn a_record_that_is_too_long_is_a_mark() {
     let mut stage = Stage::new(Layer::Fast);
     stage.push(long(abi::size(at::MAX_RECORD) + 8));
-    assert_eq!(stage.next().unwrap(), Shared::mark());
+    assert_eq!(stage.next().unwrap(), Shared::mark(false));
 }
 
 #[test]
@@ -242,21 +242,13 @@ fn taking_what_was_not_given_is_an_error() {
 }
 
 #[test]
-fn a_server_that_handles_sigbus_is_replayed_outside() {
+fn before_memory_that_is_not_there_the_process_is_held() {
     let mut stage = Stage::new(Layer::Fast);
-    stage.push(fast(nr::READ, 0));
-    let sigaction = |signal: i32| slow(nr::RT_SIGACTION).with_args(&[abi::word(signal), 1, 0, 8]);
-    stage.push(sigaction(libc::SIGSEGV));
-    assert!(!stage.feed.is_careful());
-    stage.push(sigaction(libc::SIGBUS));
-    stage.push(fast(nr::READ, 0));
-    assert!(stage.feed.is_careful());
-    assert_eq!(stage.take().len(), encoded(&fast(nr::READ, 0)).len());
-    assert!(stage.caught_up().is_some());
-    for _ in 0..3 {
-        assert_eq!(stage.next().unwrap(), Shared::mark());
-        stage.outside();
-    }
+    stage.push(Record::new(Kind::Signal, 7, 0));
+    stage.push(Record::new(Kind::Signal, 11, 0));
+    assert_eq!(stage.next().unwrap(), Shared::mark(true));
+    stage.outside();
+    assert_eq!(stage.next().unwrap(), Shared::mark(false));
 }
 
 #[test]
@@ -265,7 +257,7 @@ fn some_records_of_the_mixed_layer_are_marks() {
     let mut marks = 0;
     for _ in 0..256 {
         stage.push(fast(nr::READ, 0));
-        marks += usize::from(stage.next().unwrap() == Shared::mark());
+        marks += usize::from(stage.next().unwrap() == Shared::mark(false));
         stage.outside();
     }
     assert!((64..192).contains(&marks), "{marks} of 256");

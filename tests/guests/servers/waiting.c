@@ -91,6 +91,24 @@ static void sleep_until(const char *argument) {
     reply("slept, %s", punctual(due));
 }
 
+// The same without a place for what is left of the time.
+static void nap(const char *argument) {
+    long ms = atol(argument);
+    reply("sleeping");
+    int64_t due = now_ms() + ms;
+    struct timespec span = {ms / 1000, ms % 1000 * 1000000};
+    OK(nanosleep(&span, NULL));
+    reply("slept, %s", punctual(due));
+}
+
+// Nothing but computing, so many million steps.
+static void compute(const char *argument) {
+    reply("computing");
+    uint64_t state = 1;
+    for (long left = atol(argument) * 1000000; left > 0; left--) state = state * 6364136223846793005 + 1442695040888963407;
+    reply("%llx", (unsigned long long)state);
+}
+
 // The time of a poll that nothing ends.
 static void poll_for(const char *argument) {
     reply("polling");
@@ -170,7 +188,8 @@ static void interrupted_poll(const char *argument) {
 static const struct command commands[] = {
     {"wait", wait_by},     {"patient", patient}, {"sleep", sleep_for},    {"until", sleep_until},
     {"poll", poll_for},    {"pause", pause_for}, {"suspend", suspend_for}, {"sigwait", wait_for_signal},
-    {"interrupted", interrupted}, {"interrupted_poll", interrupted_poll}, {NULL, NULL},
+    {"interrupted", interrupted}, {"interrupted_poll", interrupted_poll}, {"nap", nap}, {"compute", compute},
+    {NULL, NULL},
 };
 
 int main(int argc, char **argv) {

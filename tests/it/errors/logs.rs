@@ -7,7 +7,8 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 use common::cpu::CpuFeatures;
 use common::log::directory::{Entry, Reader, SEGMENT_LEN, Writer};
-use common::log::frame;
+use common::log::economy::Compress;
+use common::log::sealer::Sealer;
 use common::record::{Kind, Record, Segment, SegmentRole};
 use common::snapshot::Manifest;
 
@@ -147,7 +148,7 @@ fn forged(name: &str, forge: impl Fn(&mut Record), says: &[&str]) -> Result<()> 
         }
         let mut payload = Vec::new();
         record.encode_into(&mut payload);
-        writer.append(&frame::seal(epoch, next, time, &payload)?)?;
+        writer.append(Sealer::new(epoch, Compress::Never).seal(next, time, &payload)?)?;
         next = next.advance(payload.len());
     }
     ensure!(count == 1, "{count} writes, expected one");

@@ -22,12 +22,23 @@ macro_rules! guests {
 
 guests! {
     abort brk clocks death_by_alarm death_by_kill death_by_segv death_by_term descriptors_many dup eventfd exit_at_once
-    exit_handlers exit_raw faults_handled futex getrandom handlers_nested heap ids invalid_flags kill_self madvise
+    exit_handlers exit_raw faults_handled futex getrandom handlers_nested heap ids invalid_flags kill_self
     mmap_anonymous mprotect mremap pause pipe poll_interrupted ppoll prlimit pselect rdtsc rdtscp recursion sa_nodefer
     sa_resethand sched segv_recovered select setitimer setsid sigaltstack siginfo siglongjmp signalfd sigprocmask_pending
     sigsuspend sleep sleep_interrupted sleep_restarted socketpair stack_overflow static_pie static_plain static_smallest
     thread_pointers timerfd vector_state
 }
+
+/// Those that look at the fast layer: what is patched stays so, and what is not is patched by the survivor.
+macro_rules! inside {
+    ($($name:ident)*) => {
+        mod inside {
+            $(#[test] fn $name() { super::goes_on(concat!("inside/", stringify!($name))); })*
+        }
+    };
+}
+
+inside! { alignment interrupted sites_pie sites_static storm to_itself }
 
 fn goes_on(name: &str) {
     let guest = Guest::built(name);

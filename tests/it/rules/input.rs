@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::{NEVER, Outcome, compare, holds, is_noticed, staged};
 use crate::support::process::Process;
+use crate::support::trio::said;
 use crate::support::{OFTEN, poll};
 
 /// The server's kernel gives it a request, and the machine dies before anything of that is logged.
@@ -24,7 +25,12 @@ fn scenario(without: Option<&str>) -> Result<Outcome> {
         tracer.signal(Signal::SIGSTOP)?;
         state(tracer, 'T', "the tracer to stand")?;
         client.send("TOKEN")?;
-        state(server, 't', "the server to return from its wait, to a tracer that stands")?;
+        // Either its wait is recorded by the tracer, which stands, or in process, and it has answered.
+        let primary = &scene.trio.primary;
+        poll("the server to have the request", OFTEN, || {
+            let has = server.state() == Some('t') || said(primary, |line| line == "answered 2")?;
+            Ok(has.then_some(()))
+        })?;
         let since = Instant::now();
         scene.trio.kill_primary()?;
         match client.reply() {

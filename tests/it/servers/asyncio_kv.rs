@@ -13,7 +13,7 @@ use crate::support::{python, server_scripts};
 
 server_tests!(AsyncioKv);
 
-struct AsyncioKv {
+pub(super) struct AsyncioKv {
     command: Vec<OsString>,
 }
 

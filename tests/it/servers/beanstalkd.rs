@@ -24,7 +24,7 @@ server_tests!(Beanstalkd);
 /// Jobs that the external client puts before the sessions start.
 const EXTERNAL_JOBS: u64 = 12;
 
-struct Beanstalkd {
+pub(super) struct Beanstalkd {
     command: Vec<OsString>,
 }
 
@@ -158,7 +158,7 @@ impl Tube {
 }
 
 /// A producer and consumer on one connection.
-struct Worker {
+pub(super) struct Worker {
     wire: Wire,
     tube: String,
     model: Tube,
@@ -308,7 +308,7 @@ fn reply_with_body(wire: &mut Wire, word: &str) -> Result<String> {
 }
 
 /// `nc`: it puts its jobs first, and takes them out one by one later.
-struct NetcatWorker {
+pub(super) struct NetcatWorker {
     netcat: Netcat,
 }
 

@@ -30,7 +30,7 @@ const PROBES: u32 = 60;
 /// The retained message that comes before them.
 const READY: &str = "ready";
 
-struct Mosquitto {
+pub(super) struct Mosquitto {
     command: Vec<OsString>,
 }
 
@@ -115,7 +115,7 @@ fn common_payload(index: usize, number: u64) -> Vec<u8> {
 }
 
 /// A publisher and subscriber.
-struct Member {
+pub(super) struct Member {
     connection: Connection,
     index: usize,
     /// Messages published on the common topic, and how many came from each member.
@@ -250,7 +250,7 @@ impl Session for Member {
 }
 
 /// `mosquitto_sub` and `mosquitto_pub -l`, which publishes each line that it is fed.
-struct PubSub {
+pub(super) struct PubSub {
     subscriber: Program,
     publisher: Program,
     fed: u32,

@@ -29,7 +29,7 @@ const SIZES: [usize; 7] = [0, 1, 4_095, 4_097, 32_768, 70_001, 1_600_003];
 /// Requests of `ab`.
 const AB_REQUESTS: u32 = 1500;
 
-struct Nginx {
+pub(super) struct Nginx {
     command: Vec<OsString>,
     files: Arc<Vec<Vec<u8>>>,
 }
@@ -117,7 +117,7 @@ http {{
 }
 
 /// One connection that asks for file after file.
-struct Browser {
+pub(super) struct Browser {
     wire: Wire,
     files: Arc<Vec<Vec<u8>>>,
 }
@@ -236,7 +236,7 @@ impl Session for Browser {
 }
 
 /// Apache's benchmark: it compares lengths and counts what failed.
-struct ApacheBench {
+pub(super) struct ApacheBench {
     program: Program,
 }
 

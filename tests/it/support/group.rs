@@ -57,8 +57,13 @@ pub(crate) struct Group {
 impl Group {
     /// Starts `ftrun -- server`; `address` is where the server asks to listen.
     pub(crate) fn start(server: &[OsString], address: SocketAddr, dir: &Path) -> Result<Self> {
+        Self::start_with(&[], server, address, dir)
+    }
+
+    /// The same with more options of `ftrun`.
+    pub(crate) fn start_with(options: &[&str], server: &[OsString], address: SocketAddr, dir: &Path) -> Result<Self> {
         let mut command = ftrun();
-        command.arg("--state-dir").arg(dir.join("state")).arg("--");
+        command.arg("--state-dir").arg(dir.join("state")).args(options).arg("--");
         let program = Program::start("ftrun", command.args(server), dir)?;
         Ok(Self { known: vec![program.process()], program, address, directory: dir.to_owned() })
     }

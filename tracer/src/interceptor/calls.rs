@@ -2,7 +2,7 @@
 
 use common::syscall::nr;
 
-use super::layout::{MAY_CLOSE, MAY_READ, MAY_USE, MAY_WRITE};
+use super::layout::{MAY_ACCEPT, MAY_CLOSE, MAY_READ, MAY_USE, MAY_WRITE};
 
 /// A call that can be made in process.
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +11,7 @@ pub struct FastCall {
     pub number: u16,
     /// What must be allowed for the descriptor in argument 0; 0 when that is none.
     pub right: u8,
-    /// Whether a client may be waiting for what it does: its record is shipped at once.
+    /// Whether a client may be waiting for what it does: its record is shipped before the server waits for anything.
     pub urgent: bool,
     /// The argument that bounds what the result counts; 6 for none.
     pub bound: u8,
@@ -19,12 +19,30 @@ pub struct FastCall {
     pub zero: u8,
     /// The argument that holds flags, and those with which the call can be made in process.
     pub flags: Option<(u8, i32)>,
+    /// Whether it can make the server wait, whatever its descriptor.
+    pub waits: bool,
+    /// Whether it opens a file by name.
+    pub opens: bool,
     /// Arguments with which [`common::syscall::resolve`] finds its shape.
     pub example: [u64; 6],
 }
 
 const fn call(number: u16, right: u8) -> FastCall {
-    FastCall { number, right, urgent: false, bound: 6, zero: 0, flags: None, example: [0; 6] }
+    FastCall {
+        number,
+        right,
+        urgent: false,
+        bound: 6,
+        zero: 0,
+        flags: None,
+        waits: false,
+        opens: false,
+        example: [0; 6],
+    }
+}
+
+const fn waiting(other: FastCall) -> FastCall {
+    FastCall { waits: true, ..other }
 }
 
 const fn input(number: u16, bound: u8) -> FastCall {
@@ -43,38 +61,56 @@ const fn with_flags(arg: u8, flags: i32, other: FastCall) -> FastCall {
     FastCall { flags: Some((arg, flags)), ..other }
 }
 
+const SENDING: i32 = libc::MSG_DONTWAIT | libc::MSG_MORE | libc::MSG_NOSIGNAL;
+const RECEIVING: i32 = libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+/// The kernel's own O_LARGEFILE is what a program of 32 bits would pass; some do.
+const OPENING: i32 = libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW | 0o100_000;
+
 /// All of them.
 pub const ALL: &[FastCall] = &[
     input(nr::READ, 2),
     input(nr::READV, 6),
     input(nr::PREAD64, 2),
-    with_flags(3, libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_WAITALL | libc::MSG_NOSIGNAL, {
-        without(1 << 4 | 1 << 5, input(nr::RECVFROM, 2))
-    }),
+    with_flags(3, RECEIVING, without(1 << 4 | 1 << 5, input(nr::RECVFROM, 2))),
     output(nr::WRITE),
     output(nr::WRITEV),
     output(nr::PWRITE64),
-    with_flags(3, libc::MSG_DONTWAIT | libc::MSG_MORE | libc::MSG_NOSIGNAL, without(1 << 4, output(nr::SENDTO))),
+    with_flags(3, SENDING, without(1 << 4, output(nr::SENDTO))),
     FastCall { urgent: true, ..call(nr::CLOSE, MAY_CLOSE) },
+    call(nr::ACCEPT, MAY_ACCEPT),
+    call(nr::ACCEPT4, MAY_ACCEPT),
+    with_flags(2, RECEIVING | libc::MSG_CMSG_CLOEXEC, call(nr::RECVMSG, MAY_READ)),
+    with_flags(2, SENDING, output(nr::SENDMSG)),
+    output(nr::SENDFILE),
+    FastCall { urgent: true, ..call(nr::SHUTDOWN, MAY_CLOSE) },
+    call(nr::SETSOCKOPT, MAY_USE),
+    FastCall { example: [0, libc::FIONBIO, 0, 0, 0, 0], ..call(nr::IOCTL, MAY_USE) },
+    // For reading alone.
+    with_flags(1, OPENING, FastCall { opens: true, ..call(nr::OPEN, 0) }),
+    with_flags(2, OPENING, FastCall { opens: true, ..call(nr::OPENAT, 0) }),
+    call(nr::STAT, 0),
+    call(nr::LSTAT, 0),
+    call(nr::ACCESS, 0),
     call(nr::LSEEK, MAY_USE),
     call(nr::FSTAT, MAY_USE),
-    call(nr::FSYNC, MAY_USE),
-    call(nr::FDATASYNC, MAY_USE),
+    waiting(call(nr::FSYNC, MAY_USE)),
+    waiting(call(nr::FDATASYNC, MAY_USE)),
     FastCall { example: [0, libc::F_GETFL as u64, 0, 0, 0, 0], ..call(nr::FCNTL, MAY_USE) },
-    FastCall { bound: 2, ..call(nr::EPOLL_WAIT, MAY_USE) },
-    FastCall { bound: 2, zero: 1 << 4, ..call(nr::EPOLL_PWAIT, MAY_USE) },
+    waiting(FastCall { bound: 2, ..call(nr::EPOLL_WAIT, MAY_USE) }),
+    waiting(FastCall { bound: 2, zero: 1 << 4, ..call(nr::EPOLL_PWAIT, MAY_USE) }),
     call(nr::EPOLL_CTL, MAY_USE),
-    call(nr::POLL, 0),
-    without(1 << 3, call(nr::PPOLL, 0)),
-    call(nr::SELECT, 0),
-    without(1 << 5, call(nr::PSELECT6, 0)),
+    call(nr::RT_SIGPROCMASK, 0),
+    waiting(call(nr::POLL, 0)),
+    waiting(without(1 << 3, call(nr::PPOLL, 0))),
+    waiting(call(nr::SELECT, 0)),
+    waiting(without(1 << 5, call(nr::PSELECT6, 0))),
     call(nr::CLOCK_GETTIME, 0),
     call(nr::GETTIMEOFDAY, 0),
     call(nr::TIME, 0),
-    call(nr::NANOSLEEP, 0),
-    call(nr::CLOCK_NANOSLEEP, 0),
+    waiting(call(nr::NANOSLEEP, 0)),
+    waiting(call(nr::CLOCK_NANOSLEEP, 0)),
     call(nr::NEWFSTATAT, 0),
-    call(nr::SCHED_YIELD, 0),
+    waiting(call(nr::SCHED_YIELD, 0)),
     FastCall { bound: 1, ..call(nr::GETRANDOM, 0) },
     FastCall { example: [0, libc::FUTEX_WAKE as u64, 0, 0, 0, 0], ..call(nr::FUTEX, 0) },
     call(nr::GETPID, 0),

@@ -69,6 +69,10 @@ pub const FINISH: u64 = 0x1d8;
 pub const RESULT: u64 = 0x1e0;
 /// u64: state of the digest of what the call under way has read.
 pub const DIGEST: u64 = 0x1e8;
+/// u32: not 0 when somebody waits for what the server puts out.
+pub const AWAITED: u64 = 0x1f0;
+/// u32: not 0 when the consumer is still to be told that output is in the ring: 1 and the calls made since.
+pub const OWED: u64 = 0x1f4;
 /// Offset in nanoseconds for clock_gettime(2), i64 for each of the clocks 0 to 11.
 pub const CLOCK_OFFSETS: u64 = 0x200;
 /// Clocks that may be read in process.
@@ -101,10 +105,22 @@ pub const MAY_WRITE: u8 = 2;
 pub const MAY_CLOSE: u8 = 4;
 /// Other calls whose first argument it is.
 pub const MAY_USE: u8 = 8;
+/// It listens for TCP connections.
+pub const MAY_ACCEPT: u8 = 16;
+/// What is read from it or written to it can make the server wait: it is not in non-blocking mode.
+pub const BLOCKS: u8 = 32;
+/// What may be done with an accepted TCP connection.
+pub const OF_ACCEPTED: u8 = MAY_READ | MAY_WRITE | MAY_CLOSE | MAY_USE;
+/// With a regular file that was opened for reading.
+pub const OF_READABLE: u8 = MAY_READ | MAY_CLOSE | MAY_USE;
 
+/// Calls after which output is shipped although the server has not come to wait for anything.
+pub const MAX_OWED: u32 = 32;
 /// The longest record that goes through the ring. Longer ones are made outside.
 pub const MAX_RECORD: u64 = RING_LEN / 8;
 /// In replay, a record that has to be taken outside is represented in the ring by one of this length and kind, and nothing else.
 pub const MARK_LEN: u32 = 24;
 /// Its kind byte, which no record has.
 pub const MARK_KIND: u8 = 0xff;
+/// Instead of that, when the process must not leave the call before it.
+pub const STOP_KIND: u8 = 0xfe;

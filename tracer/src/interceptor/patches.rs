@@ -17,8 +17,9 @@ const MOV_LEN: u64 = 5;
 const JMP_LEN: u64 = 5;
 const JMP: u8 = 0xe9;
 const INT3: u8 = 0xcc;
-/// Bytes on either side of a site within which a short jump can stand.
-const SHORT: u64 = 130;
+/// Bytes on either side of a `syscall` within which a short jump into what is replaced can stand: 129 back from the `mov` before it,
+/// 126 on from the comparison behind it, and its own two.
+const SHORT: u64 = 136;
 
 /// One patched site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,13 @@ impl Patches {
         self.targets.retain(|&area, (area_end, _)| *area_end <= start || area >= end);
     }
 
+    /// Whether something is patched there.
+    #[must_use]
+    pub fn any_within(&self, start: u64, len: u64) -> bool {
+        let end = start.saturating_add(len);
+        self.patches.iter().any(|(&site, patch)| patch.end > start && site < end)
+    }
+
     /// Where an instruction at `rip` is now, if it was replaced: it can be the one behind a `syscall`, from before the patch.
     #[must_use]
     pub fn moved(&self, rip: u64) -> Option<u64> {
@@ -137,11 +145,16 @@ impl Patches {
         let from = start.max(at.saturating_sub(SHORT));
         let to = end.min(at + SHORT);
         let near = memory.bytes(from, abi::size(to - from)).ok()?;
-        let site = recognise(&near, abi::size(at - from), at, number)?;
-        let (first, last) = site.range();
-        if jumps_into(&near, from, first, last) || self.is_target(memory, (start, end), first, last)? {
-            return None;
+        let mut free = None;
+        for site in recognise(&near, abi::size(at - from), at, number) {
+            let (first, last) = site.range();
+            if !jumps_into(&near, from, first, last) && !self.is_target(memory, (start, end), first, last)? {
+                free = Some(site);
+                break;
+            }
         }
+        let site = free?;
+        let (first, last) = site.range();
         let trampoline = self.place(first)?;
         let (code, continued) = trampoline_code(&site, trampoline)?;
         let mut jump = vec![JMP];
@@ -178,22 +191,21 @@ impl Patches {
     }
 }
 
-/// What stands at `offset` of `near`, whose address is `at`.
-fn recognise(near: &[u8], offset: usize, at: u64, number: u64) -> Option<Site> {
-    if near.get(offset..offset + 2)? != SYSCALL {
-        return None;
-    }
-    if let Some(comparison) = near.get(offset + 2..offset + 8).and_then(|b| b.first_chunk::<6>())
-        && COMPARISONS.contains(comparison)
-    {
-        return Some(Site::Compared { at, comparison: *comparison });
-    }
+/// What can be replaced at `offset` of `near`, whose address is `at`: the better way first.
+fn recognise(near: &[u8], offset: usize, at: u64, number: u64) -> impl Iterator<Item = Site> {
+    let there = near.get(offset..offset + 2) == Some(&SYSCALL);
+    let behind = near.get(offset + 2..offset + 8).and_then(|bytes| bytes.first_chunk::<6>());
+    let compared = behind.filter(|bytes| COMPARISONS.contains(bytes));
+    let compared = compared.map(|&comparison| Site::Compared { at, comparison });
     // The number is the one that the call was made with, and no prefix makes the register another one.
-    let before = near.get(offset.checked_sub(6)?..offset)?;
-    let number = u32::try_from(number).ok()?;
-    let plain = !(0x40..0x50).contains(&before[0]) && before[0] != 0x0f;
-    let is_mov = before[1] == MOV_EAX && before[2..6] == number.to_le_bytes();
-    (plain && is_mov).then_some(Site::Numbered { at: at - MOV_LEN, number })
+    let before = offset.checked_sub(6).and_then(|from| near.get(from..offset));
+    let number = u32::try_from(number).ok();
+    let numbered = before.zip(number).filter(|(before, number)| {
+        let plain = !(0x40..0x50).contains(&before[0]) && before[0] != 0x0f;
+        plain && before[1] == MOV_EAX && before[2..6] == number.to_le_bytes()
+    });
+    let numbered = numbered.map(|(_, number)| Site::Numbered { at: at - MOV_LEN, number });
+    compared.into_iter().chain(numbered).filter(move |_| there)
 }
 
 /// Whether a byte that could begin a short jump leads between `first` and `last`.
@@ -208,17 +220,12 @@ fn jumps_into(near: &[u8], base: u64, first: u64, last: u64) -> bool {
 /// Where all jumps and calls with 32 bits lead, and everything that looks like one, within the code; ascending.
 fn long_targets(code: &[u8], base: u64) -> Vec<u64> {
     let end = base + code.len() as u64;
-    let mut targets: Vec<u64> = code
-        .windows(6)
-        .zip(base..)
-        .flat_map(|(bytes, at)| {
-            let relative =
-                |from: usize| i32::from_le_bytes([bytes[from], bytes[from + 1], bytes[from + 2], bytes[from + 3]]);
-            let jump = matches!(bytes[0], 0xe8 | 0xe9).then(|| (at + 5).wrapping_add_signed(relative(1).into()));
-            let conditional =
-                (bytes[0] == 0x0f && bytes[1] & 0xf0 == 0x80).then(|| (at + 6).wrapping_add_signed(relative(2).into()));
-            [jump, conditional].into_iter().flatten()
-        })
+    let relative = |bytes: &[u8]| i64::from(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    let jumps = code.windows(5).zip(base..).filter(|(bytes, _)| matches!(bytes[0], 0xe8 | 0xe9));
+    let conditional = code.windows(6).zip(base..).filter(|(bytes, _)| bytes[0] == 0x0f && bytes[1] & 0xf0 == 0x80);
+    let mut targets: Vec<u64> = jumps
+        .map(|(bytes, at)| (at + 5).wrapping_add_signed(relative(&bytes[1..])))
+        .chain(conditional.map(|(bytes, at)| (at + 6).wrapping_add_signed(relative(&bytes[2..]))))
         .filter(|target| (base..end).contains(target))
         .collect();
     targets.sort_unstable();
@@ -250,3 +257,7 @@ fn trampoline_code(site: &Site, base: u64) -> Option<(Vec<u8>, u64)> {
     code.extend(relative(base + code.len() as u64 + 4, site.back())?);
     Some((code, continued))
 }
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "small offsets")]
+mod tests;

@@ -4,7 +4,7 @@
 //! position, looks whether anybody sleeps, and rings. Between the two steps of either side stands a full fence: one of them
 //! sees what the other has written, so that no ring is lost.
 //!
-//! The interceptor's end is in C (interceptor.c); its steps are repeated in the tests of this module, which try all
+//! The interceptor's end is in C (ring.h, record.h); its steps are repeated in the tests of this module, which try all
 //! interleavings.
 
 use std::time::Duration;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use common::digest::Digest;
 use nix::errno::Errno;
 
+use super::code;
 use super::layout as at;
 use super::ring::{self, Bell, Ring, Words};
 use crate::sys::shared::{MemoryFile, Window, wait, wake};
@@ -74,6 +75,11 @@ impl Shared {
         self.control.i64(at::PID).store(pid.into(), Ordering::SeqCst);
     }
 
+    /// Whether somebody waits for what the server puts out: then the consumer is woken for it.
+    pub fn set_awaited(&self, awaited: bool) {
+        self.control.u32(at::AWAITED).store(awaited.into(), Ordering::Relaxed);
+    }
+
     /// Nanoseconds to add to a clock of clock_gettime.
     pub fn set_clock_offset(&self, clock: u64, offset: i64) {
         if clock < at::CLOCKS {
@@ -116,6 +122,14 @@ impl Shared {
         (set(at::OWN), set(at::MADE))
     }
 
+    /// The server's registers while the interceptor runs: see [`super::code::registers_of`].
+    #[must_use]
+    pub fn frame(&self) -> Vec<u8> {
+        let mut frame = Vec::new();
+        self.control.read_into(len(code::places().frame - at::CONTROL), code::FRAME_LEN, &mut frame);
+        frame
+    }
+
     /// The digest of what the call under way has read, before it was made.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -129,10 +143,13 @@ impl Shared {
         finished.then(|| self.control.i64(at::RESULT).load(Ordering::SeqCst))
     }
 
-    /// Forgets what is in the rings. Only while the process stands still, outside of the interceptor.
+    /// Forgets what is in the rings, and what the interceptor was doing. Only while the process stands still, and goes on outside of it.
     pub fn reset(&self) {
         for word in [at::HEAD, at::TAIL, at::TAKEN, at::OUTPUT_HEAD, at::OUTPUT_TAIL] {
             self.control.u64(word).store(0, Ordering::SeqCst);
+        }
+        for word in [at::OWN, at::MADE, at::FINISH, at::OWED, at::FILLED_SLEEPS, at::DRAINED_SLEEPS] {
+            self.control.u32(word).store(0, Ordering::SeqCst);
         }
     }
 
@@ -180,12 +197,13 @@ impl Shared {
         true
     }
 
-    /// A mark: stands in the ring for a record that is to be taken outside.
+    /// A mark: stands in the ring for a record that is to be taken outside. With `stop` the process waits at the return of the call
+    /// before it, if that is answered in process.
     #[must_use]
-    pub fn mark() -> [u8; at::MARK_LEN as usize] {
+    pub fn mark(stop: bool) -> [u8; at::MARK_LEN as usize] {
         let mut mark = [0; at::MARK_LEN as usize];
         mark[..4].copy_from_slice(&at::MARK_LEN.to_le_bytes());
-        mark[4] = at::MARK_KIND;
+        mark[4] = if stop { at::STOP_KIND } else { at::MARK_KIND };
         mark
     }
 

@@ -10,13 +10,13 @@ use super::signal::Treatment;
 use super::{InCall, Next, Recorder, RecordingError};
 use crate::inject::Held;
 use crate::interceptor::code::{self, FRAME_LEN};
-use crate::interceptor::layout::{CLOCKS, MAY_CLOSE, MAY_READ, MAY_USE, MAY_WRITE};
+use crate::interceptor::layout::{BLOCKS, CLOCKS, MAY_ACCEPT, MAY_CLOSE, MAY_READ, MAY_USE, MAY_WRITE, OF_ACCEPTED};
 use crate::interceptor::patches::Patches;
 use crate::interceptor::shared::{Mode, Shared};
 use crate::interceptor::{Layer, Manner, calls};
 use crate::launch;
 use crate::signals;
-use crate::tracee::{Registers, Stopped, call_of};
+use crate::tracee::{Call, Registers, Stopped, call_of};
 
 /// The fast layer of one server.
 pub(super) struct Inside<'a> {
@@ -55,12 +55,14 @@ impl Recorder<'_> {
         let shared = inside.shared;
         shared.reset();
         shared.set_pid(self.kernel().identity().pid);
+        // Where the root has changed, there is no /proc that tells the interceptor what it has opened.
+        let in_sight = self.kernel().identity().root.as_path() == std::path::Path::new("/");
         for call in calls::ALL {
             let ids = matches!(
                 call.number,
                 nr::GETPPID | nr::GETUID | nr::GETEUID | nr::GETGID | nr::GETEGID | nr::CLOCK_NANOSLEEP
             );
-            shared.allow(call.number, !(self.adopted && ids));
+            shared.allow(call.number, !(self.adopted && ids) && (in_sight || !call.opens));
         }
         for clock in 0..CLOCKS {
             shared.set_clock_offset(clock, self.offset_of(abi::int(clock)));
@@ -74,14 +76,20 @@ impl Recorder<'_> {
 
     /// What may be done with a descriptor in process.
     fn rights(&self, fd: i32) -> u8 {
-        let all = MAY_READ | MAY_WRITE | MAY_CLOSE | MAY_USE;
+        let waits = self.kernel().descriptors().get(fd).is_some_and(|open| open.flags & libc::O_NONBLOCK == 0);
+        self.uses(fd) | if waits { BLOCKS } else { 0 }
+    }
+
+    fn uses(&self, fd: i32) -> u8 {
         match self.kernel().object(fd) {
             None | Some(Object::Opaque { .. } | Object::SignalFd { .. } | Object::Netlink(_)) => 0,
             Some(Object::Tcp(tcp)) => match tcp.state {
-                TcpState::Accepted(_) => all,
+                TcpState::Accepted(_) => OF_ACCEPTED,
+                TcpState::Listening { .. } => MAY_ACCEPT | MAY_USE,
                 _ => MAY_USE,
             },
-            Some(Object::File(_)) if self.file_areas.maps_descriptor(self.pid, fd) => MAY_READ | MAY_USE,
+            Some(Object::File(_)) if self.file_areas.maps_descriptor(self.pid, fd) => MAY_READ | MAY_USE | MAY_CLOSE,
+            Some(Object::File(_)) => MAY_READ | MAY_WRITE | MAY_USE | MAY_CLOSE,
             Some(Object::Epoll(_)) => MAY_USE,
             Some(Object::Udp(_) | Object::Unix(_)) => MAY_READ | MAY_USE,
             // What is written there stands in the log.
@@ -122,8 +130,12 @@ impl Recorder<'_> {
             nr::FCNTL if args[1] == libc::F_DUPFD as u64 || args[1] == libc::F_DUPFD_CLOEXEC as u64 => {
                 refresh(abi::int_result(result));
             }
+            nr::FCNTL | nr::IOCTL => refresh(abi::int(args[0])),
+            nr::CHROOT => calls::ALL.iter().filter(|c| c.opens).for_each(|c| inside.shared.allow(c.number, false)),
             nr::PIPE | nr::PIPE2 | nr::SOCKETPAIR => self.refresh_descriptors(),
             nr::MMAP if abi::int(args[4]) >= 0 => self.refresh_descriptors(),
+            // A descriptor of which nothing was known: perhaps one that was opened in process.
+            _ if calls::ALL.iter().any(|call| call.number == number && call.right != 0) => refresh(abi::int(args[0])),
             _ => {}
         }
     }
@@ -165,6 +177,15 @@ impl Recorder<'_> {
             stopped.set_registers(&regs)?;
         }
         self.append(&record, "a patch")
+    }
+
+    /// The refused call, if it would move code with patches in it: their jumps lead to trampolines from where they stand.
+    pub(super) fn moves_a_patch(&self, call: &Call) -> Option<String> {
+        let [start, len, new_len, flags, ..] = call.args;
+        let moves = flags & libc::MREMAP_FIXED as u64 != 0 || flags & libc::MREMAP_MAYMOVE as u64 != 0 && new_len > len;
+        let moves = call.number == u64::from(nr::MREMAP) && moves;
+        let hit = moves && self.inside.as_ref().is_some_and(|inside| inside.patches.any_within(start, len));
+        hit.then(|| "mremap of code that has been used".to_owned())
     }
 
     /// Where code that a signal frame returns to is now.

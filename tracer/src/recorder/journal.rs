@@ -7,6 +7,8 @@ use common::record::Record;
 
 use super::{Outside, RecordingError, Sink, net};
 
+const IN_PROCESS: &str = "a call made in process";
+
 /// The model and the log, always in step.
 pub(super) struct Journal<'a> {
     pub(super) kernel: Kernel,
@@ -40,15 +42,31 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
-    /// Appends encoded records, as the interceptor wrote them.
-    pub(super) fn append_encoded(&mut self, mut bytes: &[u8]) -> Result<(), RecordingError> {
-        while !bytes.is_empty() {
-            let (record, len) = Record::decode(bytes).map_err(RecordingError::Ring)?;
-            self.apply(&record, "a call made in process")?;
-            self.sink.append_encoded(&record, &bytes[..len])?;
-            bytes = &bytes[len..];
+    /// Appends encoded records, as the interceptor wrote them. They are not shipped before [`Journal::flush`].
+    pub(super) fn append_encoded(&mut self, bytes: &[u8]) -> Result<(), RecordingError> {
+        let (mut appended, mut at) = (0, 0);
+        while at < bytes.len() {
+            let (mut record, len) = Record::decode(&bytes[at..]).map_err(RecordingError::Ring)?;
+            if net::show_accepted(&mut record, &self.kernel) {
+                self.sink.append_encoded(&bytes[appended..at])?;
+                self.append(&record, IN_PROCESS)?;
+                appended = at + len;
+            } else {
+                self.apply(&record, IN_PROCESS)?;
+            }
+            at += len;
         }
-        Ok(())
+        Ok(self.sink.append_encoded(&bytes[appended..])?)
+    }
+
+    /// What was appended is to be shipped now.
+    pub(super) fn flush(&mut self) {
+        self.sink.flush();
+    }
+
+    /// Whether somebody waits for what the server puts out.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.sink.is_awaited()
     }
 
     fn apply(&mut self, record: &Record, what: &str) -> Result<(), RecordingError> {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use common::abi;
 use common::kernel::address;
-use common::kernel::{Object, TcpState};
+use common::kernel::{Kernel, Object, TcpState};
 use common::orders::Listener;
 use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
@@ -44,6 +44,34 @@ pub(super) fn changes_sockets(record: &Record, some: bool) -> bool {
         nr::CLOSE | nr::CLOSE_RANGE | nr::DUP2 | nr::DUP3 => some,
         _ => false,
     }
+}
+
+/// The own address of a connection, as the server is to see it, that is accepted at a listener; `own` is the real one.
+fn shown_name(kernel: &Kernel, listener: i32, own: Option<SocketAddr>) -> Option<SocketAddr> {
+    let asked = kernel.listener_of_fd(listener).map(|l| l.bound.asked);
+    match (asked, own) {
+        (Some(asked), Some(own)) if asked.ip().is_unspecified() => Some(SocketAddr::new(own.ip(), asked.port())),
+        (Some(asked), _) => Some(asked),
+        (None, own) => own,
+    }
+}
+
+/// The interceptor knows the real own address of a connection that it has accepted: the record gets the one that the server is
+/// to see. Says whether it has changed.
+pub(super) fn show_accepted(record: &mut Record, kernel: &Kernel) -> bool {
+    if !matches!(record.number, nr::ACCEPT | nr::ACCEPT4) || record.kind != Kind::Call || record.result < 0 {
+        return false;
+    }
+    let listener = abi::int(record.arg(0));
+    let Some(local) = record.segments.iter_mut().find(|segment| segment.role == SegmentRole::Local) else {
+        return false;
+    };
+    let own = address::internet(&local.bytes);
+    let shown = shown_name(kernel, listener, own);
+    if let Some(shown) = shown.filter(|_| shown != own) {
+        local.bytes = address::encode(shown);
+    }
+    shown != own
 }
 
 impl Recorder<'_> {
@@ -141,14 +169,7 @@ impl Recorder<'_> {
             nr::CONNECT => self.own_name(stopped.pid(), fd, flow),
             nr::ACCEPT | nr::ACCEPT4 if result >= 0 && self.tcp_family(fd).is_some() => {
                 let (own, peer) = real_names(stopped.pid(), abi::int_result(result));
-                let asked = self.kernel().listener_of_fd(fd).map(|l| l.bound.asked);
-                let shown = match (asked, own) {
-                    (Some(asked), Some(own)) if asked.ip().is_unspecified() => {
-                        Some(SocketAddr::new(own.ip(), asked.port()))
-                    }
-                    (Some(asked), _) => Some(asked),
-                    (None, own) => own,
-                };
+                let shown = shown_name(self.kernel(), fd, own);
                 flow.extra.extend(peer.map(|peer| meta(SegmentRole::Peer, address::encode(peer))));
                 flow.extra.extend(shown.map(|own| meta(SegmentRole::Local, address::encode(own))));
             }

@@ -24,13 +24,15 @@ struct State<'a> {
 /// The journal while the server runs.
 pub(super) struct Tap<'a> {
     shared: &'a Shared,
+    /// Ships what was taken, if this thread is to.
+    shipper: Option<&'a (dyn Fn() + Sync)>,
     state: Mutex<State<'a>>,
     closed: AtomicBool,
 }
 
 impl<'a> Tap<'a> {
-    pub(super) fn new(shared: &'a Shared) -> Self {
-        Self { shared, state: Mutex::default(), closed: AtomicBool::new(false) }
+    pub(super) fn new(shared: &'a Shared, shipper: Option<&'a (dyn Fn() + Sync)>) -> Self {
+        Self { shared, shipper, state: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<'a>> {
@@ -45,7 +47,9 @@ impl<'a> Tap<'a> {
     /// The server stands still: what it has written is taken in, then the journal is the tracer's.
     pub(super) fn take(&self) -> Result<Box<Journal<'a>>, RecordingError> {
         let mut state = self.lock();
-        state.drain(self.shared);
+        if state.drain(self.shared) {
+            state.journal.iter_mut().for_each(|journal| journal.flush());
+        }
         let journal = state.journal.take();
         match (state.failed.take(), journal) {
             (None, Some(journal)) => Ok(journal),
@@ -57,7 +61,11 @@ impl<'a> Tap<'a> {
     pub(super) fn run(&self) {
         while !self.closed.load(Ordering::SeqCst) {
             self.shared.sleep_until_filled(PATIENCE, || self.closed.load(Ordering::SeqCst));
-            self.lock().drain(self.shared);
+            let drained = self.lock().drain(self.shared);
+            // Not while the tracer may want the journal: a slow channel does not stop it.
+            if drained && let Some(ship) = self.shipper {
+                ship();
+            }
         }
     }
 
@@ -68,11 +76,13 @@ impl<'a> Tap<'a> {
 }
 
 impl State<'_> {
-    fn drain(&mut self, shared: &Shared) {
-        let Some(journal) = &mut self.journal else { return };
+    /// Takes in what is in the ring. Says whether there was something.
+    fn drain(&mut self, shared: &Shared) -> bool {
+        let Some(journal) = &mut self.journal else { return false };
         if self.failed.is_some() {
-            return;
+            return false;
         }
+        shared.set_awaited(journal.is_awaited());
         self.buffer.clear();
         shared.take(&mut self.buffer);
         if let Err(error) = journal.append_encoded(&self.buffer) {
@@ -80,5 +90,6 @@ impl State<'_> {
             // The tracer gets to know of it at the next call.
             shared.set_pending(true);
         }
+        !self.buffer.is_empty()
     }
 }

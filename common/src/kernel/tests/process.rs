@@ -87,6 +87,26 @@ fn signals_to_oneself_that_come_to_nothing_do_not_wait() {
 }
 
 #[test]
+fn a_pipe_that_nobody_reads_has_sent_a_signal() {
+    let mut kernel = fresh();
+    kernel.takes(action(libc::SIGPIPE, HANDLER, 0, 0));
+    let ends = [3i32.to_le_bytes(), 4i32.to_le_bytes()].concat();
+    kernel.takes(call(libc::SYS_pipe2, 0, &[0x2000, 0]).output(0, &ends));
+    let broken = || call(libc::SYS_write, -i64::from(libc::EPIPE), &[4, 0, 1]);
+    kernel.takes(broken());
+    assert_eq!(waiting(&kernel), [libc::SIGPIPE]);
+    kernel.takes(signal(libc::SIGPIPE, &[0, 0]));
+    kernel.takes(call(libc::SYS_rt_sigreturn, 0, &[]).with(SegmentRole::Out, &words(&[0])));
+    assert_eq!(waiting(&kernel), [0; 0]);
+    let quietly = [4, 0, 1, i64::from(libc::MSG_NOSIGNAL)];
+    kernel.takes(call(libc::SYS_sendto, -i64::from(libc::EPIPE), &quietly));
+    assert_eq!(waiting(&kernel), [0; 0]);
+    kernel.takes(action(libc::SIGPIPE, 1, 0, 0));
+    kernel.takes(broken());
+    assert_eq!(waiting(&kernel), [0; 0], "it is ignored");
+}
+
+#[test]
 fn real_time_signals_queue_with_their_values() {
     let mut kernel = fresh();
     kernel.takes(mask(libc::SIG_BLOCK, bit(40) | bit(libc::SIGUSR1)));

@@ -56,6 +56,8 @@ pub struct Reader {
     /// Of the End record, once its frame was read.
     end: Option<Lsn>,
     tail: Option<Tail>,
+    /// Bytes of the frames read.
+    stored: u64,
     failed: bool,
     /// The records of the frame read last that were not given yet.
     pending: VecDeque<Entry>,
@@ -99,6 +101,7 @@ impl Reader {
             follow,
             end: None,
             tail: None,
+            stored: 0,
             failed: false,
             pending: VecDeque::new(),
         })
@@ -128,11 +131,17 @@ impl Reader {
         self.follow.next_lsn()
     }
 
+    /// What the frames read take up on the disk, with their headers, in bytes.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        self.stored
+    }
+
     /// The next frame, `None` at the end of the log. Records of the frame before that were not read are passed over.
     ///
     /// # Errors
     /// When the log is damaged or part of it is missing. Nothing is read after an error.
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, LogError> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'static>>, LogError> {
         if self.failed || self.tail.is_some() {
             return Ok(None);
         }
@@ -141,7 +150,7 @@ impl Reader {
         Ok(frame)
     }
 
-    fn advance(&mut self) -> Result<Option<Frame>, LogError> {
+    fn advance(&mut self) -> Result<Option<Frame<'static>>, LogError> {
         loop {
             let Some(mut segment) = self.open.take().map_or_else(|| self.open_next(), |open| Ok(Some(open)))? else {
                 return Ok(None);
@@ -192,7 +201,7 @@ impl Reader {
     }
 
     /// Reads the frame at the segment's offset; `None` when it is cut, which ends the log.
-    fn read(&mut self, segment: &mut Segment) -> Result<Option<Frame>, LogError> {
+    fn read(&mut self, segment: &mut Segment) -> Result<Option<Frame<'static>>, LogError> {
         let (offset, left) = (segment.offset, segment.len - segment.offset);
         let path = segment.path.clone();
         if let Some(end) = self.end {
@@ -217,7 +226,7 @@ impl Reader {
         };
         let header = FrameHeader::decode(header).map_err(fail)?;
         self.follow.follow(&header).map_err(fail)?;
-        let (expected, found) = (u64::from(header.length), left - FRAME_HEADER_LEN as u64);
+        let (expected, found) = (u64::from(header.stored), left - FRAME_HEADER_LEN as u64);
         if found < expected {
             if !segment.last {
                 return Err(fail(FrameError::PayloadLength { lsn: header.first_lsn, expected, found }));
@@ -227,11 +236,11 @@ impl Reader {
             return Ok(None);
         }
         let payload = segment.take(expected)?;
-        header.check_payload(&payload).map_err(fail)?;
-        let frame = Frame { header, payload };
+        let frame = header.open(payload).map_err(fail)?;
         if let Some(end) = self.decode(&frame).map_err(fail)? {
             return Err(LogError::AfterEnd { path, offset, end });
         }
+        self.stored += FRAME_HEADER_LEN as u64 + expected;
         Ok(Some(frame))
     }
 
@@ -248,7 +257,7 @@ impl Reader {
 
     /// Decodes the records of a frame, so that a frame which is given out holds whole, known records only. Gives the LSN of
     /// an End record that is not the last.
-    fn decode(&mut self, frame: &Frame) -> Result<Option<Lsn>, FrameError> {
+    fn decode(&mut self, frame: &Frame<'_>) -> Result<Option<Lsn>, FrameError> {
         let FrameHeader { epoch, time, .. } = frame.header;
         self.pending.clear();
         for item in frame.records() {

@@ -4,7 +4,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::ids::Epoch;
-use crate::log::frame::seal;
+use crate::log::economy::Compress;
+use crate::log::sealer::Sealer;
 use crate::record::{Kind, Record, Segment, SegmentRole};
 use crate::snapshot::tests::process;
 use crate::snapshot::{ContentSource, Manifest, MemoryStore};
@@ -22,9 +23,13 @@ fn end() -> Record {
 }
 
 fn sealed(lsn: Lsn, records: &[Record]) -> Vec<u8> {
+    sealed_as(Compress::Never, lsn, records)
+}
+
+fn sealed_as(compress: Compress, lsn: Lsn, records: &[Record]) -> Vec<u8> {
     let mut payload = Vec::new();
     records.iter().for_each(|record| record.encode_into(&mut payload));
-    seal(Epoch(1), lsn, 77, &payload).unwrap()
+    Sealer::new(Epoch(1), compress).seal(lsn, 77, &payload).unwrap().to_vec()
 }
 
 fn snapshot() -> (Manifest, MemoryStore) {
@@ -32,12 +37,12 @@ fn snapshot() -> (Manifest, MemoryStore) {
     (process(LOG_ID, &mut store), store)
 }
 
-/// A log of several small segments; `frames` give the records of each frame.
+/// A log of several small segments; `frames` give the records of each frame, every second one is compressed.
 fn write(dir: &Path, frames: &[Vec<Record>], segment_len: u64) {
     let (manifest, store) = snapshot();
     let mut writer = Writer::create(dir, &manifest, &store, segment_len).unwrap();
-    for records in frames {
-        let frame = sealed(writer.next_lsn(), records);
+    for (records, compress) in frames.iter().zip([Compress::Always, Compress::Never].into_iter().cycle()) {
+        let frame = sealed_as(compress, writer.next_lsn(), records);
         writer.append(&frame).unwrap();
     }
     writer.sync().unwrap();
@@ -49,7 +54,7 @@ fn small(ended: bool) -> (TempDir, Vec<Record>) {
         frames.push(vec![record(6), end()]);
     }
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), &frames, 300);
+    write(dir.path(), &frames, 200);
     (dir, frames.concat())
 }
 
@@ -101,13 +106,15 @@ fn frames_can_be_read_instead_of_records() {
     let (dir, _) = small(true);
     let mut reader = Reader::open(dir.path()).unwrap();
     let mut at = Lsn(0);
-    let mut count = 0;
+    let (mut compressed, mut stored) = (Vec::new(), 0);
     while let Some(frame) = reader.next_frame().unwrap() {
         assert_eq!(frame.header.first_lsn, at);
         at = frame.header.end_lsn();
-        count += 1;
+        compressed.push(frame.header.compressed);
+        stored += 48 + u64::from(frame.header.stored);
     }
-    assert_eq!((count, reader.tail(), reader.next_lsn()), (4, Some(Tail::Ended), at));
+    assert_eq!((reader.tail(), reader.next_lsn(), reader.stored_bytes()), (Some(Tail::Ended), at, stored));
+    assert_eq!(compressed, [true, false, true, false], "the log has frames of both kinds");
 }
 
 #[test]
@@ -175,6 +182,35 @@ fn a_cut_gives_everything_before_it_and_no_more() {
         }
         fs::write(path, &sound).unwrap();
     }
+}
+
+#[test]
+fn a_forged_compressed_frame_is_refused() {
+    // Its header says other lengths under a sound checksum.
+    let dir = tempfile::tempdir().unwrap();
+    let records: Vec<_> = (0..9).map(record).collect();
+    write(dir.path(), std::slice::from_ref(&records), 1 << 20);
+    assert_eq!(read(dir.path()).0, records);
+    let path = &segment_files(dir.path())[0];
+    let sound = fs::read(path).unwrap();
+    let forge = |change: fn(&mut u32)| {
+        let mut bytes = sound.clone();
+        let mut length = u32::from_le_bytes(bytes[36 + 32..36 + 36].try_into().unwrap());
+        change(&mut length);
+        bytes[36 + 32..36 + 36].copy_from_slice(&length.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[36..36 + 44]);
+        bytes[36 + 44..36 + 48].copy_from_slice(&crc.to_le_bytes());
+        fs::write(path, bytes).unwrap();
+        read(dir.path())
+    };
+    for change in [|length: &mut u32| *length += 8, |length: &mut u32| *length -= 8] {
+        let (found, tail) = forge(change);
+        let error = tail.unwrap_err();
+        assert!(matches!(error, LogError::Frame { source: FrameError::Compressed { .. }, .. }), "{error}");
+        assert!(found.is_empty(), "no record of it is given out");
+    }
+    let error = forge(|length| *length = 1 << 30).1.unwrap_err();
+    assert!(matches!(error, LogError::Frame { source: FrameError::Stored { .. }, .. }), "{error}");
 }
 
 #[test]

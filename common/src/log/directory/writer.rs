@@ -71,7 +71,7 @@ impl Writer {
         })
     }
 
-    /// Appends the bytes of one frame, as [`crate::log::frame::seal`] made them, by one write(2). After an error the log ends
+    /// Appends the bytes of one frame, as [`crate::log::sealer::Sealer`] made them, by one write(2). After an error the log ends
     /// with the frame before and takes no more.
     ///
     /// # Errors
@@ -93,8 +93,8 @@ impl Writer {
         let found = sealed.len();
         let (header, payload) = sealed.split_first_chunk().ok_or(FrameError::Short { found })?;
         let header = FrameHeader::decode(header)?;
-        if payload.len() != header.length as usize {
-            let (expected, found) = (u64::from(header.length), payload.len() as u64);
+        if payload.len() != header.stored as usize {
+            let (expected, found) = (u64::from(header.stored), payload.len() as u64);
             return Err(FrameError::PayloadLength { lsn: header.first_lsn, expected, found });
         }
         self.follow.follow(&header)

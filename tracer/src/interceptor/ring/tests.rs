@@ -90,9 +90,9 @@ impl Words for Memory {
     }
 }
 
-/// `record` of interceptor.c, as far as it is about the ring: waits for room, writes, moves the head, and wakes a consumer if the
-/// record is urgent.
-fn interceptor_records(memory: &Memory, value: u64, size: u64, urgent: bool) {
+/// `draft` and `finish` of record.h, as far as they are about the ring: wait for room, write, move the head. If the consumer is to be told
+/// before the server waits for anything, so it does right afterwards here.
+fn interceptor_records(memory: &Memory, value: u64, size: u64, told: bool) {
     while memory.head(Ring::Records) + RECORD - memory.tail(Ring::Records) > size {
         let rung = memory.rung(Bell::Drained);
         memory.set_sleeps(Bell::Drained, true);
@@ -108,7 +108,7 @@ fn interceptor_records(memory: &Memory, value: u64, size: u64, urgent: bool) {
     let head = memory.head(Ring::Records);
     memory.slot(head).store(value, Ordering::Relaxed);
     memory.set_head(Ring::Records, head + RECORD);
-    if urgent {
+    if told {
         memory.fence();
         if memory.sleeps(Bell::Filled) {
             memory.ring(Bell::Filled);
@@ -116,7 +116,7 @@ fn interceptor_records(memory: &Memory, value: u64, size: u64, urgent: bool) {
     }
 }
 
-/// `await_record` of interceptor.c: waits for a record, or for the end of the replay.
+/// `await_record` of ring.h: waits for a record, or for the end of the replay.
 fn interceptor_awaits(memory: &Memory, outside: &AtomicBool) -> bool {
     loop {
         if memory.head(Ring::Records) != memory.tail(Ring::Records) {

@@ -1,0 +1,5 @@
+// A program without libraries at a fixed address.
+// cflags: -static
+// output: fixed
+// fast: 50
+#include "sites.h"

@@ -1,0 +1,133 @@
+/* Types, words of the shared memory, copying. */
+
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "layout.h"
+#include "calls.h"
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int64_t i64;
+
+/* The server's registers, as entry.S leaves them. */
+struct frame {
+    u64 rax;
+    u64 args[6]; /* rdi rsi rdx r10 r8 r9 */
+    u64 others[7]; /* rbx rbp r12 r13 r14 r15 rcx */
+    u64 flags;
+    u64 rsp;
+};
+
+/* The header of a record (docs/log-format.md). */
+struct header {
+    u32 length;
+    u8 kind;
+    u8 logged;
+    u16 number;
+    i64 result;
+    u64 check;
+};
+
+/* The header of a segment; an address follows if bit 15 of the role is set. */
+struct segment {
+    u32 length;
+    u16 role;
+    u16 arg;
+};
+
+struct iovec {
+    u64 address;
+    u64 length;
+};
+
+/* struct msghdr */
+struct message {
+    void *name;
+    u32 name_length;
+    u32 padding;
+    const struct iovec *buffers;
+    u64 count;
+    void *control;
+    u64 control_length;
+    u32 flags;
+    u32 more_padding;
+};
+
+#define KIND_CALL 1
+#define FAST 0x80
+#define ROLE_IN 1
+#define ROLE_OUT 2
+#define ROLE_SENT 3
+#define ROLE_PEER 4
+#define ROLE_LOCAL 5
+#define ROLE_PATH 7
+#define ADDRESSED 0x8000
+#define MAX_IOVEC 1024
+#define MAX_STRING 4096
+#define MAX_OPTION 64
+#define MAX_NAME 128
+/* What sendfile moves at once. */
+#define MAX_CHUNK (64 << 10)
+#define EFAULT 14
+/* The flag by which an access that is not aligned faults. */
+#define ALIGNMENT_CHECK 0x40000
+#define SYS_lseek 8
+#define SYS_fstat 5
+#define SYS_pread64 17
+#define SYS_getsockname 51
+#define SYS_readlink 89
+#define SYS_futex 202
+#define FUTEX_WAIT 0
+#define FUTEX_WAKE 1
+/* A consumer that sleeps is woken when this much is there, urgent or not. */
+#define MUCH (64 << 10)
+
+long make(const struct frame *frame);
+long own(long number, long a, long b, long c, long d);
+
+#define number_of(pointer) ((long)(uintptr_t)(pointer))
+
+#define WORD(type, offset) (*(volatile type *)(uintptr_t)(LAYOUT_CONTROL + (offset)))
+#define TABLE(offset) ((const volatile u8 *)(uintptr_t)(LAYOUT_CONTROL + (offset)))
+#define ring_at(position) ((u8 *)(uintptr_t)(LAYOUT_RING + ((position) & (LAYOUT_RING_LEN - 1))))
+#define output_at(position) ((u8 *)(uintptr_t)(LAYOUT_OUTPUT + ((position) & (LAYOUT_OUTPUT_LEN - 1))))
+#define barrier() __asm__ volatile("" ::: "memory")
+
+static inline void fence(void) { __asm__ volatile("lock; orq $0, -8(%%rsp)" ::: "memory", "cc"); }
+
+static inline u64 padded(u64 length) { return (length + 7) & ~(u64)7; }
+
+static inline u64 load(const u8 *at) {
+    u64 word;
+    __builtin_memcpy(&word, at, 8);
+    return word;
+}
+
+static inline void store(u8 *at, u64 word) { __builtin_memcpy(at, &word, 8); }
+
+static void copy(u8 *to, const u8 *from, u64 length) {
+    if (length >= 256) {
+        __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(length)::"memory");
+        return;
+    }
+    for (; length >= 8; length -= 8, to += 8, from += 8) store(to, load(from));
+    for (; length; length--) *(volatile u8 *)to++ = *from++;
+}
+
+/* The last bytes of a buffer, fewer than 8, with zeros above. */
+static u64 rest(const u8 *at, u64 length) {
+    u64 word = 0;
+    for (u64 i = 0; i < length; i++) word |= (u64)((const volatile u8 *)at)[i] << (8 * i);
+    return word;
+}
+
+static int same(const u8 *one, const u8 *other, u64 length) {
+    for (; length >= 8; length -= 8, one += 8, other += 8)
+        if (load(one) != load(other)) return 0;
+    return rest(one, length) == rest(other, length);
+}

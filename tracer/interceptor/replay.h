@@ -1,0 +1,107 @@
+/* A call is answered from the log. */
+
+#pragma once
+
+#include "gather.h"
+#include "ring.h"
+
+/* Where the bytes of a segment belong. */
+static u8 *target(const struct segment *segment, const u8 **bytes, const u64 *args) {
+    *bytes = (const u8 *)(segment + 1);
+    if (segment->role & ADDRESSED) {
+        u64 address = load(*bytes);
+        *bytes += 8;
+        return (u8 *)(uintptr_t)address;
+    }
+    return segment->arg < 6 ? (u8 *)(uintptr_t)args[segment->arg] : NULL;
+}
+
+static const struct segment *next(const struct segment *segment) {
+    u64 header = segment->role & ADDRESSED ? 16 : 8;
+    return (const struct segment *)((const u8 *)segment + header + padded(segment->length));
+}
+
+/* What the record tells the model, and what has left without standing in the server's memory. */
+static int is_aside(u16 role) {
+    return role == ROLE_SENT || role == ROLE_PEER || role == ROLE_LOCAL || role == ROLE_PATH;
+}
+
+static int replay(struct frame *frame, const struct call *call) {
+    u64 *args = frame->args;
+    if (!await_record(0)) return 0;
+    u64 tail = WORD(u64, LAYOUT_TAIL);
+    const u8 *begin = ring_at(tail);
+    struct header header;
+    __builtin_memcpy(&header, begin, sizeof header);
+    if (header.kind != KIND_CALL || header.number != call->number || header.logged != (call->logged | FAST)) return 0;
+    const u8 *at = begin + sizeof header;
+    for (int i = 0; i < 6; i++)
+        if (call->logged >> i & 1) {
+            if (load(at) != args[i]) return 0;
+            at += 8;
+        }
+    const struct segment *first = (const struct segment *)at;
+    const struct segment *end = (const struct segment *)(begin + header.length);
+    const u8 *bytes;
+    u32 inputs = 0;
+    for (const struct segment *segment = first; segment < end; segment = next(segment)) {
+        const u8 *to = target(segment, &bytes, args);
+        u16 role = segment->role & ~ADDRESSED;
+        if (role == ROLE_IN) {
+            if (!to || !same(to, bytes, segment->length)) return 0;
+            inputs |= 1u << segment->arg;
+        } else if (role == ROLE_OUT ? !to : !is_aside(role)) {
+            return 0;
+        }
+    }
+    /* Inputs that the log lacks, or that are longer than there. */
+    for (u32 i = 0; i < call->pointers; i++) {
+        const struct pointer *pointer = &pointers[call->first + i];
+        if (pointer->direction == DIRECTION_IN && (args[pointer->arg] != 0) != (inputs >> pointer->arg & 1)) return 0;
+    }
+    for (const struct segment *segment = first; segment < end; segment = next(segment)) {
+        if ((segment->role & ~ADDRESSED) != ROLE_IN) continue;
+        for (u32 i = 0; i < call->pointers; i++) {
+            const struct pointer *pointer = &pointers[call->first + i];
+            if (pointer->arg != segment->arg) continue;
+            const u8 *from = target(segment, &bytes, args);
+            u64 length = pointer->length == LENGTH_CSTRING ? string_length(from) : known_length(pointer, args);
+            if (length != segment->length) return 0;
+        }
+    }
+    struct digest digest = digest_inputs(call, args);
+    u64 sent = call->bulk < NO_BULK && header.result > 0 ? (u64)header.result : 0;
+    u64 piece = 8 + padded(sent);
+    u64 output = WORD(u64, LAYOUT_OUTPUT_HEAD);
+    if (sent) {
+        if (piece > LAYOUT_OUTPUT_LEN / 4) return 0;
+        await_room(LAYOUT_OUTPUT_HEAD, LAYOUT_OUTPUT_TAIL, LAYOUT_OUTPUT_LEN, piece);
+        u8 *to = output_at(output);
+        store(to + piece - 8, 0);
+        store(to, sent);
+        digest_bulk(&digest, call, args, sent, to + 8);
+    }
+    if (digest_finish(&digest) != header.check) return 0;
+    if (call->executes && header.result >= 0) {
+        /* rt_sigprocmask, which can be made twice. What it writes comes from the log. */
+        struct frame other = *frame;
+        other.args[2] = 0;
+        if (make(&other) != header.result) return 0;
+    }
+    for (const struct segment *segment = first; segment < end; segment = next(segment)) {
+        u8 *to = target(segment, &bytes, args);
+        if ((segment->role & ~ADDRESSED) == ROLE_OUT) copy(to, bytes, segment->length);
+    }
+    barrier();
+    if (sent) WORD(u64, LAYOUT_OUTPUT_HEAD) = output + piece;
+    barrier();
+    WORD(u64, LAYOUT_TAIL) = tail + header.length;
+    /* From here on the tracer may let the process go on from the frame. */
+    frame->rax = (u64)header.result;
+    barrier();
+    WORD(u64, LAYOUT_TAKEN)++;
+    WORD(u64, LAYOUT_CALLS)++;
+    /* Never ahead: what follows the call is executed when the log says that it happened. */
+    (void)await_record(1);
+    return 1;
+}
