@@ -266,7 +266,8 @@ fn pair_and_run(
         Ending::Ended(status) => {
             shared.ending.store(true, Ordering::SeqCst);
             shared.pipeline.close();
-            sent.send(Event::ServerEnded)?;
+            // The backup may have been faster, and the pair have ended.
+            let _ = sent.send(Event::ServerEnded);
             finished.recv().context("the pair ended before the server's end was settled")?;
             if solo() {
                 control.send(&ToProxy::Exit { status })?;

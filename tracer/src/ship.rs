@@ -281,7 +281,11 @@ pub fn hear(stream: TcpStream, progress: &Progress, pipeline: &Pipeline, clock: 
                 crate::say!("the backup diverged at LSN {lsn} and ends:\n{report}");
                 break Event::PeerEnded;
             }
-            Ok(ToPrimary::Ended { .. }) => break Event::PeerEnded,
+            Ok(ToPrimary::Ended { .. }) => {
+                // It has executed the End record, perhaps before this replica's own main thread comes to say so.
+                let _ = events.send(Event::ServerEnded);
+                break Event::PeerEnded;
+            }
             Ok(_) => {}
             Err(_) => break Event::ChannelClosed,
         }
