@@ -85,7 +85,7 @@ struct message {
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
 /* A consumer that sleeps is woken when this much is there, urgent or not. */
-#define MUCH (64 << 10)
+#define MUCH (512 << 10)
 
 long make(const struct frame *frame);
 long own(long number, long a, long b, long c, long d);
