@@ -262,28 +262,6 @@ static __attribute__((noinline)) int record_sendfile(struct frame *frame, const 
     return finish(&record, frame, result);
 }
 
-/* The path behind a new descriptor, and what may be done with it in process: regular files are for reading. */
-static __attribute__((noinline)) void opened(struct draft *record, i64 fd) {
-    static const char place[] = "/proc/self/fd/";
-    char link[sizeof place + 10], *to = link;
-    for (const char *from = place; *from;) *to++ = *from++;
-    u64 scale = 1;
-    while (scale * 10 <= (u64)fd) scale *= 10;
-    for (; scale; scale /= 10) *to++ = (char)('0' + (u64)fd / scale % 10);
-    *to = 0;
-    u8 *path = record->at + sizeof(struct segment);
-    i64 length = own(SYS_readlink, number_of(link), number_of(path), MAX_STRING, 0);
-    if (length > 0) {
-        struct segment segment = {.length = (u32)length, .role = ROLE_PATH, .arg = 0};
-        __builtin_memcpy(record->at, &segment, sizeof segment);
-        for (u64 i = (u64)length; i < padded((u64)length); i++) path[i] = 0;
-        record->at = path + padded((u64)length);
-    }
-    u64 status[18]; /* struct stat: the mode is its seventh u32 */
-    int regular = own(SYS_fstat, fd, number_of(status), 0, 0) == 0 && (((const u32 *)status)[6] & 0170000) == 0100000;
-    allow((u64)fd, regular ? LAYOUT_OF_READABLE : 0);
-}
-
 static int record(struct frame *frame, const struct call *call) {
     u64 *args = frame->args;
     settle(call, (u32)args[0]);
@@ -292,7 +270,7 @@ static int record(struct frame *frame, const struct call *call) {
     if (call->number == SYS_SENDFILE) return record_sendfile(frame, call);
     u64 most = longest(call, args);
     if (most > LAYOUT_MAX_RECORD) return 0;
-    struct draft record = draft(call, args, most + (call->opens ? 16 + MAX_STRING : 0));
+    struct draft record = draft(call, args, most);
     i64 result;
     if (call->number == SYS_GETPID || call->number == SYS_GETTID) {
         if (WORD(u32, LAYOUT_PENDING)) return 0;
@@ -319,6 +297,6 @@ static int record(struct frame *frame, const struct call *call) {
     if (call->number == SYS_CLOSE) allow(args[0], 0);
     if (call->number == SYS_IOCTL && result == 0) set_waits(args[0], !*(const int32_t *)(uintptr_t)args[2]);
     if (call->number == SYS_FCNTL && args[1] == 4 && result == 0) set_waits(args[0], !(args[2] & 04000)); /* F_SETFL, O_NONBLOCK */
-    if (call->opens && result >= 0) opened(&record, result);
+    if (call->opens && result >= 0) allow((u64)result, LAYOUT_OF_READABLE | LAYOUT_BLOCKS);
     return finish(&record, frame, result);
 }

@@ -55,14 +55,12 @@ impl Recorder<'_> {
         let shared = inside.shared;
         shared.reset();
         shared.set_pid(self.kernel().identity().pid);
-        // Where the root has changed, there is no /proc that tells the interceptor what it has opened.
-        let in_sight = self.kernel().identity().root.as_path() == std::path::Path::new("/");
         for call in calls::ALL {
             let ids = matches!(
                 call.number,
                 nr::GETPPID | nr::GETUID | nr::GETEUID | nr::GETGID | nr::GETEGID | nr::CLOCK_NANOSLEEP
             );
-            shared.allow(call.number, !(self.adopted && ids) && (in_sight || !call.opens));
+            shared.allow(call.number, !(self.adopted && ids));
         }
         for clock in 0..CLOCKS {
             shared.set_clock_offset(clock, self.offset_of(abi::int(clock)));
@@ -131,7 +129,6 @@ impl Recorder<'_> {
                 refresh(abi::int_result(result));
             }
             nr::FCNTL | nr::IOCTL => refresh(abi::int(args[0])),
-            nr::CHROOT => calls::ALL.iter().filter(|c| c.opens).for_each(|c| inside.shared.allow(c.number, false)),
             nr::PIPE | nr::PIPE2 | nr::SOCKETPAIR => self.refresh_descriptors(),
             nr::MMAP if abi::int(args[4]) >= 0 => self.refresh_descriptors(),
             // A descriptor of which nothing was known: perhaps one that was opened in process.
