@@ -297,6 +297,6 @@ static int record(struct frame *frame, const struct call *call) {
     if (call->number == SYS_CLOSE) allow(args[0], 0);
     if (call->number == SYS_IOCTL && result == 0) set_waits(args[0], !*(const int32_t *)(uintptr_t)args[2]);
     if (call->number == SYS_FCNTL && args[1] == 4 && result == 0) set_waits(args[0], !(args[2] & 04000)); /* F_SETFL, O_NONBLOCK */
-    if (call->opens && result >= 0) allow((u64)result, LAYOUT_OF_READABLE | LAYOUT_BLOCKS);
+    if (call->opens && result >= 0) allow((u64)result, LAYOUT_OF_READABLE);
     return finish(&record, frame, result);
 }

@@ -74,7 +74,10 @@ impl Recorder<'_> {
 
     /// What may be done with a descriptor in process.
     fn rights(&self, fd: i32) -> u8 {
-        let waits = self.kernel().descriptors().get(fd).is_some_and(|open| open.flags & libc::O_NONBLOCK == 0);
+        // A file does not let the server wait as a peer does.
+        let is_file = matches!(self.kernel().object(fd), Some(Object::File(_)));
+        let waits =
+            self.kernel().descriptors().get(fd).is_some_and(|open| open.flags & libc::O_NONBLOCK == 0) && !is_file;
         self.uses(fd) | if waits { BLOCKS } else { 0 }
     }
 
