@@ -94,6 +94,8 @@ fn calls_header() -> String {
         ("SYS_IOCTL", nr::IOCTL.into()),
         ("SYS_RT_SIGPROCMASK", nr::RT_SIGPROCMASK.into()),
         ("SYS_SETSOCKOPT", nr::SETSOCKOPT.into()),
+        ("SYS_OPEN", nr::OPEN.into()),
+        ("SYS_OPENAT", nr::OPENAT.into()),
         ("SYS_ACCEPT", nr::ACCEPT.into()),
         ("SYS_ACCEPT4", nr::ACCEPT4.into()),
         ("SYS_SENDMSG", nr::SENDMSG.into()),

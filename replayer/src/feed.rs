@@ -15,10 +15,12 @@ use common::syscall::{Direction, nr, table};
 use thiserror::Error;
 use tracer::interceptor::Layer;
 use tracer::interceptor::layout::{MARK_LEN, MAX_RECORD};
-use tracer::interceptor::shared::Shared;
+use tracer::interceptor::shared::{Batch, Shared};
 
 /// Records that may wait here; the others wait at their source.
 const MAX_ITEMS: usize = 16384;
+/// Bytes that are put into the ring at once.
+const MAX_BATCH: u64 = 64 << 10;
 /// Bytes that they may have together. One record may be longer.
 const MAX_BYTES: usize = 64 << 20;
 
@@ -148,11 +150,17 @@ impl Feed {
     /// Puts into the ring what fits.
     pub fn pump(&mut self) {
         let Some(ring) = &mut self.ring else { return };
-        while let Some(item) = self.items.get(ring.slots.len()) {
-            if !ring.put(item) {
-                return;
+        let shared = Arc::clone(&ring.shared);
+        let mut batch = shared.batch();
+        while let Some(item) = self.items.get(ring.slots.len())
+            && ring.put(item, &mut batch)
+        {
+            if batch.len() >= MAX_BATCH {
+                batch.publish();
+                batch = shared.batch();
             }
         }
+        batch.publish();
     }
 
     /// The first record, to be taken outside. Only while the process stands and all that the interceptor has taken is known.
@@ -220,17 +228,17 @@ impl Feed {
 }
 
 impl Ring {
-    fn put(&mut self, item: &Item) -> bool {
+    fn put(&mut self, item: &Item, batch: &mut Batch<'_>) -> bool {
         let len = item.record.encoded_len() as u64;
         let chosen = self.mixed.is_none_or(|seed| mixed(seed ^ item.lsn.0) & 1 == 0);
         let whole = item.record.fast && chosen && len <= MAX_RECORD;
         let put = if whole {
             self.buffer.clear();
             item.record.encode_into(&mut self.buffer);
-            self.shared.put(&self.buffer)
+            batch.put(&self.buffer)
         } else {
             // A replica has memory where a mapped file of the primary has ended: it must not run into that before the signal.
-            self.shared.put(&Shared::mark(is_absence(&item.record)))
+            batch.put(&Shared::mark(is_absence(&item.record)))
         };
         if put {
             self.slots.push_back(Slot { len: if whole { len } else { MARK_LEN.into() }, whole });

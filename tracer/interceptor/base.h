@@ -77,15 +77,13 @@ struct message {
 /* The flag by which an access that is not aligned faults. */
 #define ALIGNMENT_CHECK 0x40000
 #define SYS_lseek 8
-#define SYS_fstat 5
 #define SYS_pread64 17
 #define SYS_getsockname 51
-#define SYS_readlink 89
 #define SYS_futex 202
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
 /* A consumer that sleeps is woken when this much is there, urgent or not. */
-#define MUCH (64 << 10)
+#define MUCH (512 << 10)
 
 long make(const struct frame *frame);
 long own(long number, long a, long b, long c, long d);

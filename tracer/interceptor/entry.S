@@ -7,6 +7,9 @@
 /* Sixteen words, from high to low: rsp, flags, rcx, r15-r12, rbp, rbx, r9, r8, r10, rdx, rsi, rdi, rax. */
 #define FRAME (LAYOUT_CONTROL + LAYOUT_STACK_END - 128)
 
+/* Trap, direction, alignment check. */
+#define ODD_FLAGS 0x40500
+
     .section .text.entry, "ax"
     /* Found by the tracer at the beginning of the code. */
     .quad entry
@@ -39,6 +42,29 @@ entry:
     pushq %rax
     movq %rsp, %rdi
     call handle
+    movq 112(%rsp), %r11
+    testl %eax, %eax
+    jz leave
+    testl $ODD_FLAGS, %r11d
+    jnz leave
+    /* As popfq would, which is slow: overflow by an addition, the others by sahf. The registers that C keeps are as they were. */
+    movl %r11d, %eax
+    shrl $11, %eax
+    andl $1, %eax
+    movl %r11d, %edx
+    movb %dl, %ah
+    addb $0x7f, %al
+    sahf
+    movq 0(%rsp), %rax
+    movq 8(%rsp), %rdi
+    movq 16(%rsp), %rsi
+    movq 24(%rsp), %rdx
+    movq 32(%rsp), %r10
+    movq 40(%rsp), %r8
+    movq 48(%rsp), %r9
+    movq 104(%rsp), %rcx
+    movq 120(%rsp), %rsp
+    jmp *%rcx
 leave:
     testl %eax, %eax
     popq %rax

@@ -52,6 +52,13 @@ static int is_simple_option(u32 level, u32 option) {
     }
 }
 
+/* Whether a path begins with /proc or /dev, where names mean other files in another process: the tracer resolves it. */
+static int is_process_file(const volatile u8 *path) {
+    if (!path || path[0] != '/') return 0;
+    if (path[1] == 'd') return path[2] == 'e' && path[3] == 'v';
+    return path[1] == 'p' && path[2] == 'r' && path[3] == 'o' && path[4] == 'c';
+}
+
 /* A message of data alone. */
 static int is_simple_message(const struct message *message) {
     int names = message->name && message->name_length;
@@ -73,6 +80,9 @@ static int is_simple(const struct call *call, const u64 *args) {
         return args[3] == 8;
     case SYS_SETSOCKOPT:
         return is_simple_option((u32)args[1], (u32)args[2]) && (u32)args[4] <= MAX_OPTION;
+    case SYS_OPEN:
+    case SYS_OPENAT:
+        return !is_process_file((const u8 *)(uintptr_t)args[pointers[call->first].arg]);
     case SYS_ACCEPT:
     case SYS_ACCEPT4:
         return !args[1] || args[2];

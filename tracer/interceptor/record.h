@@ -44,9 +44,10 @@ static u64 longest(const struct call *call, const u64 *args) {
 }
 
 static u8 *put_segment(u8 *at, u16 role, u16 arg, u64 address, const u8 *bytes, u64 length) {
-    struct segment segment = {.length = (u32)length, .role = address ? role | ADDRESSED : role, .arg = arg};
-    __builtin_memcpy(at, &segment, sizeof segment);
-    at += sizeof segment;
+    /* In one piece: what is stored in parts is slow to load. */
+    u16 full = address ? role | ADDRESSED : role;
+    store(at, (u32)length | (u64)full << 32 | (u64)arg << 48);
+    at += sizeof(struct segment);
     if (address) {
         store(at, address);
         at += 8;
@@ -155,7 +156,7 @@ struct draft {
 };
 
 /* Begins the record of a call; `most` is the longest that it can get. */
-static struct draft draft(const struct call *call, const u64 *args, u64 most) {
+static inline __attribute__((always_inline)) struct draft draft(const struct call *call, const u64 *args, u64 most) {
     struct draft draft = {.call = call, .digest = digest_inputs(call, args)};
     await_room(LAYOUT_HEAD, LAYOUT_TAIL, LAYOUT_RING_LEN, most);
     draft.begin = ring_at(WORD(u64, LAYOUT_HEAD));
@@ -170,7 +171,7 @@ static struct draft draft(const struct call *call, const u64 *args, u64 most) {
 }
 
 /* Makes the server's call, perhaps with other arguments than it has. From here on until the record is done nothing may fail. */
-static i64 made(struct draft *draft, const struct frame *call) {
+static inline __attribute__((always_inline)) i64 made(struct draft *draft, const struct frame *call) {
     WORD(u64, LAYOUT_DIGEST) = draft->digest.state;
     WORD(u32, LAYOUT_MADE) = 0;
     barrier();
@@ -180,21 +181,16 @@ static i64 made(struct draft *draft, const struct frame *call) {
     return result;
 }
 
-static int finish(struct draft *draft, struct frame *frame, i64 result) {
+static inline __attribute__((always_inline)) int finish(struct draft *draft, struct frame *frame, i64 result) {
     const struct call *call = draft->call;
     draft->at = put_outputs(draft->at, call, frame->args, result, draft->capacity);
     if (call->bulk < NO_BULK && result > 0) digest_bulk(&draft->digest, call, frame->args, (u64)result, NULL);
-    struct header header = {
-        .length = (u32)(draft->at - draft->begin),
-        .kind = KIND_CALL,
-        .logged = call->logged | FAST,
-        .number = call->number,
-        .result = result,
-        .check = digest_finish(&draft->digest),
-    };
-    __builtin_memcpy(draft->begin, &header, sizeof header);
+    u64 length = (u64)(draft->at - draft->begin);
+    store(draft->begin, length | (u64)KIND_CALL << 32 | (u64)(call->logged | FAST) << 40 | (u64)call->number << 48);
+    store(draft->begin + 8, (u64)result);
+    store(draft->begin + 16, digest_finish(&draft->digest));
     barrier();
-    u64 head = WORD(u64, LAYOUT_HEAD) + header.length;
+    u64 head = WORD(u64, LAYOUT_HEAD) + length;
     WORD(u64, LAYOUT_HEAD) = head;
     WORD(u64, LAYOUT_CALLS)++;
     WORD(u32, LAYOUT_MADE) = 0;
@@ -204,7 +200,7 @@ static int finish(struct draft *draft, struct frame *frame, i64 result) {
     return 1;
 }
 
-static int record_accept(struct frame *frame, const struct call *call) {
+static __attribute__((noinline)) int record_accept(struct frame *frame, const struct call *call) {
     u64 *args = frame->args;
     u32 *length = (u32 *)(uintptr_t)args[2], capacity = args[1] ? *length : 0;
     if (capacity > MAX_NAME) return 0;
@@ -234,7 +230,7 @@ static int record_accept(struct frame *frame, const struct call *call) {
 }
 
 /* What is sent is read into the record, and written from there. */
-static int record_sendfile(struct frame *frame, const struct call *call) {
+static __attribute__((noinline)) int record_sendfile(struct frame *frame, const struct call *call) {
     u64 *args = frame->args;
     u64 from = (u32)args[1], count = args[3] < MAX_CHUNK ? args[3] : MAX_CHUNK;
     i64 *offset = (i64 *)(uintptr_t)args[2];
@@ -266,28 +262,6 @@ static int record_sendfile(struct frame *frame, const struct call *call) {
     return finish(&record, frame, result);
 }
 
-/* The path behind a new descriptor, and what may be done with it in process: regular files are for reading. */
-static void opened(struct draft *record, i64 fd) {
-    static const char place[] = "/proc/self/fd/";
-    char link[sizeof place + 10], *to = link;
-    for (const char *from = place; *from;) *to++ = *from++;
-    u64 scale = 1;
-    while (scale * 10 <= (u64)fd) scale *= 10;
-    for (; scale; scale /= 10) *to++ = (char)('0' + (u64)fd / scale % 10);
-    *to = 0;
-    u8 *path = record->at + sizeof(struct segment);
-    i64 length = own(SYS_readlink, number_of(link), number_of(path), MAX_STRING, 0);
-    if (length > 0) {
-        struct segment segment = {.length = (u32)length, .role = ROLE_PATH, .arg = 0};
-        __builtin_memcpy(record->at, &segment, sizeof segment);
-        for (u64 i = (u64)length; i < padded((u64)length); i++) path[i] = 0;
-        record->at = path + padded((u64)length);
-    }
-    u64 status[18]; /* struct stat: the mode is its seventh u32 */
-    int regular = own(SYS_fstat, fd, number_of(status), 0, 0) == 0 && (((const u32 *)status)[6] & 0170000) == 0100000;
-    allow((u64)fd, regular ? LAYOUT_OF_READABLE : 0);
-}
-
 static int record(struct frame *frame, const struct call *call) {
     u64 *args = frame->args;
     settle(call, (u32)args[0]);
@@ -296,7 +270,7 @@ static int record(struct frame *frame, const struct call *call) {
     if (call->number == SYS_SENDFILE) return record_sendfile(frame, call);
     u64 most = longest(call, args);
     if (most > LAYOUT_MAX_RECORD) return 0;
-    struct draft record = draft(call, args, most + (call->opens ? 16 + MAX_STRING : 0));
+    struct draft record = draft(call, args, most);
     i64 result;
     if (call->number == SYS_GETPID || call->number == SYS_GETTID) {
         if (WORD(u32, LAYOUT_PENDING)) return 0;
@@ -323,6 +297,6 @@ static int record(struct frame *frame, const struct call *call) {
     if (call->number == SYS_CLOSE) allow(args[0], 0);
     if (call->number == SYS_IOCTL && result == 0) set_waits(args[0], !*(const int32_t *)(uintptr_t)args[2]);
     if (call->number == SYS_FCNTL && args[1] == 4 && result == 0) set_waits(args[0], !(args[2] & 04000)); /* F_SETFL, O_NONBLOCK */
-    if (call->opens && result >= 0) opened(&record, result);
+    if (call->opens && result >= 0) allow((u64)result, LAYOUT_OF_READABLE);
     return finish(&record, frame, result);
 }

@@ -308,14 +308,16 @@ fn map_interceptor(mut session: Session, shared: &Shared) -> Result<Session, Lau
     let data = (libc::PROT_READ | libc::PROT_WRITE) as u64;
     let both = (libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE) as u64;
     let output = at::CONTROL_LEN + at::RING_LEN;
-    for (start, len, offset) in [
-        (at::CONTROL, at::CONTROL_LEN, 0),
-        (at::RING, at::RING_LEN, at::CONTROL_LEN),
-        (at::RING + at::RING_LEN, at::RING_LEN, at::CONTROL_LEN),
-        (at::OUTPUT, at::OUTPUT_LEN, output),
-        (at::OUTPUT + at::OUTPUT_LEN, at::OUTPUT_LEN, output),
+    // What every record passes is there from the beginning: a page fault costs more than many calls.
+    let there = libc::MAP_POPULATE as u64;
+    for (start, len, offset, populate) in [
+        (at::CONTROL, at::CONTROL_LEN, 0, there),
+        (at::RING, at::RING_LEN, at::CONTROL_LEN, there),
+        (at::RING + at::RING_LEN, at::RING_LEN, at::CONTROL_LEN, 0),
+        (at::OUTPUT, at::OUTPUT_LEN, output, 0),
+        (at::OUTPUT + at::OUTPUT_LEN, at::OUTPUT_LEN, output, 0),
     ] {
-        session = session.call(nr::MMAP.into(), [start, len, data, both, fd, offset])?.0;
+        session = session.call(nr::MMAP.into(), [start, len, data, both | populate, fd, offset])?.0;
     }
     Ok(session.call(nr::CLOSE.into(), [fd, 0, 0, 0, 0, 0])?.0)
 }

@@ -111,7 +111,7 @@ pub const MAY_ACCEPT: u8 = 16;
 pub const BLOCKS: u8 = 32;
 /// What may be done with an accepted TCP connection.
 pub const OF_ACCEPTED: u8 = MAY_READ | MAY_WRITE | MAY_CLOSE | MAY_USE;
-/// With a regular file that was opened for reading.
+/// With a file that was opened for reading.
 pub const OF_READABLE: u8 = MAY_READ | MAY_CLOSE | MAY_USE;
 
 /// Calls after which output is shipped although the server has not come to wait for anything.

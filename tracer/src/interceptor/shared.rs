@@ -189,12 +189,15 @@ impl Shared {
     /// The producer's end when replaying: puts one record, or a mark, into the ring. `false` when there is no room.
     #[must_use]
     pub fn put(&self, bytes: &[u8]) -> bool {
-        if self.room() < bytes.len() as u64 {
-            return false;
-        }
-        self.ring.write(len(self.head(Ring::Records) % at::RING_LEN), bytes);
-        ring::put(self, Ring::Records, bytes.len() as u64);
-        true
+        let mut batch = self.batch();
+        let put = batch.put(bytes);
+        batch.publish();
+        put
+    }
+
+    /// For more than one at once.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { shared: self, room: self.room(), head: self.head(Ring::Records), len: 0 }
     }
 
     /// A mark: stands in the ring for a record that is to be taken outside. With `stop` the process waits at the return of the call
@@ -229,6 +232,50 @@ impl Shared {
         }
         self.output.read_into(len(self.tail(Ring::Output) % at::OUTPUT_LEN), len(filled), out);
         ring::took(self, Ring::Output, filled);
+    }
+}
+
+/// Records and marks on their way into the ring. Nothing of it is there before [`Batch::publish`], so that whoever waits for them wakes
+/// once.
+#[derive(Debug)]
+#[must_use]
+pub struct Batch<'a> {
+    shared: &'a Shared,
+    room: u64,
+    head: u64,
+    len: u64,
+}
+
+impl Batch<'_> {
+    /// Adds one. `false` when there is no room.
+    #[must_use]
+    pub fn put(&mut self, bytes: &[u8]) -> bool {
+        let len_after = self.len + bytes.len() as u64;
+        if self.room < len_after {
+            return false;
+        }
+        self.shared.ring.write(len((self.head + self.len) % at::RING_LEN), bytes);
+        self.len = len_after;
+        true
+    }
+
+    /// Bytes in it.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Lets the consumer have it.
+    pub fn publish(self) {
+        if self.len > 0 {
+            ring::put(self.shared, Ring::Records, self.len);
+        }
     }
 }
 

@@ -55,14 +55,12 @@ impl Recorder<'_> {
         let shared = inside.shared;
         shared.reset();
         shared.set_pid(self.kernel().identity().pid);
-        // Where the root has changed, there is no /proc that tells the interceptor what it has opened.
-        let in_sight = self.kernel().identity().root.as_path() == std::path::Path::new("/");
         for call in calls::ALL {
             let ids = matches!(
                 call.number,
                 nr::GETPPID | nr::GETUID | nr::GETEUID | nr::GETGID | nr::GETEGID | nr::CLOCK_NANOSLEEP
             );
-            shared.allow(call.number, !(self.adopted && ids) && (in_sight || !call.opens));
+            shared.allow(call.number, !(self.adopted && ids));
         }
         for clock in 0..CLOCKS {
             shared.set_clock_offset(clock, self.offset_of(abi::int(clock)));
@@ -76,7 +74,10 @@ impl Recorder<'_> {
 
     /// What may be done with a descriptor in process.
     fn rights(&self, fd: i32) -> u8 {
-        let waits = self.kernel().descriptors().get(fd).is_some_and(|open| open.flags & libc::O_NONBLOCK == 0);
+        // A file does not let the server wait as a peer does.
+        let is_file = matches!(self.kernel().object(fd), Some(Object::File(_)));
+        let waits =
+            self.kernel().descriptors().get(fd).is_some_and(|open| open.flags & libc::O_NONBLOCK == 0) && !is_file;
         self.uses(fd) | if waits { BLOCKS } else { 0 }
     }
 
@@ -131,7 +132,6 @@ impl Recorder<'_> {
                 refresh(abi::int_result(result));
             }
             nr::FCNTL | nr::IOCTL => refresh(abi::int(args[0])),
-            nr::CHROOT => calls::ALL.iter().filter(|c| c.opens).for_each(|c| inside.shared.allow(c.number, false)),
             nr::PIPE | nr::PIPE2 | nr::SOCKETPAIR => self.refresh_descriptors(),
             nr::MMAP if abi::int(args[4]) >= 0 => self.refresh_descriptors(),
             // A descriptor of which nothing was known: perhaps one that was opened in process.
