@@ -18,7 +18,7 @@ use common::snapshot::MemoryStore;
 use serde_json::json;
 use tracer::capture::{self, About};
 use tracer::control::{Aside, ProxyControl};
-use tracer::interceptor::patches::Patches;
+use tracer::interceptor::{self, patches::Patches};
 use tracer::launch::{self, Command};
 use tracer::monitor::{self, Beside, Replica};
 use tracer::pipeline::{Pipeline, Producer};
@@ -161,6 +161,7 @@ fn pair_and_run(
     mut arbiter: Box<dyn common::arbiter::Arbiter + Send>,
 ) -> Result<Exit> {
     let Started { stopped, kernel, shared: memory } = started;
+    let memory = Arc::new(memory);
     let pid = stopped.pid();
     let log_id = super::random();
     let shared = Arc::new(Shared { epoch: AtomicU64::new(epoch.0), ..Shared::default() });
@@ -228,8 +229,8 @@ fn pair_and_run(
     std::thread::Builder::new()
         .name("shipper".into())
         .spawn(move || shipping.run(&sharing.pipeline, &sharing.progress))?;
-    let sharing = Arc::clone(&shared);
-    state.serve("primary", move || status(&sharing, pid))?;
+    let (sharing, ring) = (Arc::clone(&shared), Arc::clone(&memory));
+    state.serve("primary", move || status(&sharing, &ring, pid))?;
 
     let advertise = args.advertise.unwrap_or_else(|| control.local_ip());
     let mut aside = Aside { control: &control, advertise, unprotected: &shared.unprotected };
@@ -277,7 +278,7 @@ fn pair_and_run(
     }
 }
 
-fn status(shared: &Shared, pid: i32) -> serde_json::Value {
+fn status(shared: &Shared, memory: &interceptor::shared::Shared, pid: i32) -> serde_json::Value {
     let solo = shared.solo.load(Ordering::SeqCst);
     // In this order: what is acknowledged never shows ahead of the log.
     let replayed = shared.progress.replayed.load(Ordering::SeqCst);
@@ -289,6 +290,7 @@ fn status(shared: &Shared, pid: i32) -> serde_json::Value {
         "ftrun_pid": std::process::id(), "server_pid": pid, "epoch": shared.epoch.load(Ordering::SeqCst),
         "sent_bytes": shared.progress.sent.load(Ordering::SeqCst), "stored_bytes": shared.progress.stored.load(Ordering::SeqCst),
         "lsn": lsn.0, "acked_lsn": acked, "replayed_lsn": replayed, "lag_ms": if solo { 0 } else { lag },
+        "fast_calls": memory.calls(), "ring_waits": memory.waits(),
         "unprotected": super::listed(&shared.unprotected),
     })
 }

@@ -69,6 +69,9 @@ fn as_text(status: &Value) -> Result<String> {
         if let (Some(sent), Some(stored)) = (replica["sent_bytes"].as_u64(), replica["stored_bytes"].as_u64()) {
             writeln!(text, "         {sent} bytes of log sent in {stored} bytes of frames")?;
         }
+        if let (Some(calls), Some(waits)) = (replica["fast_calls"].as_u64(), replica["ring_waits"].as_u64()) {
+            writeln!(text, "         {calls} calls made in process, which waited {waits} times for room in the ring")?;
+        }
         for socket in replica["unprotected"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             writeln!(text, "         without the output rule: {socket}")?;
         }

@@ -114,6 +114,14 @@ fn pair(options: &[&str], check: impl Fn(u64, u64) -> bool) -> Result<()> {
         let after = sent(&status)?;
         let (log, stored) = (after.0 - before.0, after.1 - before.1);
         ensure!(log > 50 * 3000 && check(log, stored), "{log} bytes of log were sent in {stored} bytes of frames");
+        let in_process = status.only(Role::Primary).and_then(|primary| primary.fast_calls).context("fast_calls")?;
+        let as_expected = match std::env::var("FTRUN_LAYER").as_deref() {
+            Ok("complete") => in_process == 0,
+            // By chance none may have been.
+            Ok("mixed") => true,
+            _ => in_process > 100,
+        };
+        ensure!(as_expected, "{in_process} calls were made in process");
         group.kill(Victim::Primary, &status)?;
         client.send(b"INCR n\nGET key\n")?;
         client.expect(b"51\n")?;

@@ -112,6 +112,9 @@ pub enum RecordingError {
         /// Where.
         rip: u64,
     },
+    /// The thread that takes records from the ring cannot be started.
+    #[error("the thread that takes records from the ring cannot be started: {0}")]
+    Tap(std::io::Error),
     /// The thread that takes records from the ring has failed before.
     #[error("the ring of records in the server's memory was given up before")]
     Lost,
@@ -292,10 +295,12 @@ impl<'a> Recorder<'a> {
         self.start_inside();
         let tap = Tap::new(shared, self.shipper);
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let drain = || {
                 crate::sys::cpu::run_anywhere();
                 tap.run();
-            });
+            };
+            let named = std::thread::Builder::new().name("tap".into());
+            named.spawn_scoped(scope, drain).map_err(RecordingError::Tap)?;
             let ended = self.follow(stopped, signal, Some(&tap));
             tap.close();
             ended
