@@ -105,7 +105,7 @@ http {{
     sendfile on;
     server_tokens off;
     keepalive_timeout 600;
-    keepalive_requests 100000;
+    keepalive_requests 1000000000;
     default_type application/octet-stream;
     server {{
         listen {address};
