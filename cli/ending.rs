@@ -23,8 +23,8 @@ use crate::exit::Exit;
 static OWNER: Mutex<Option<ThreadId>> = Mutex::new(None);
 /// Children that end with this process.
 static FAMILY: Mutex<Vec<Member>> = Mutex::new(Vec::new());
-/// Files that are removed when this process ends.
-static FILES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// Files that are removed when this process ends; `None` once they are.
+static FILES: Mutex<Option<Vec<PathBuf>>> = Mutex::new(Some(Vec::new()));
 
 /// How a child belongs to this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,9 +60,13 @@ pub fn has_ended(pid: i32) {
     lock(&FAMILY).retain(|member| member.pid != pid);
 }
 
-/// From now on the file is removed when this process ends.
-pub fn remove(path: &Path) {
-    lock(&FILES).push(path.to_owned());
+/// Makes a file that is removed when this process ends. Not while it ends: nobody would remove it.
+pub fn with_file(path: &Path, make: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<()> {
+    let mut files = lock(&FILES);
+    let files = files.as_mut().ok_or_else(|| std::io::Error::other("this process ends"))?;
+    make()?;
+    files.push(path.to_owned());
+    Ok(())
 }
 
 /// From the return of this call on only this thread ends the process. Never returns when another one does already.
@@ -106,7 +110,7 @@ fn clear(exit: Exit) {
     family.iter().for_each(|member| member.process.kill());
     family.iter().for_each(|member| member.process.reap());
     let sockets = family.into_iter().filter_map(|member| member.socket);
-    for path in std::mem::take(&mut *lock(&FILES)).into_iter().chain(sockets) {
+    for path in lock(&FILES).take().into_iter().flatten().chain(sockets) {
         // What is left over is removed by the next who looks.
         let _ = fs::remove_file(path);
     }

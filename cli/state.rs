@@ -127,9 +127,8 @@ impl StateDir {
         let _ = fs::remove_file(self.join(&unready));
         // It gets its name when it listens: one that does not would be taken for left over, and removed.
         let listener = UnixListener::bind(self.socket_path(&unready))
-            .and_then(|listener| fs::rename(self.join(&unready), &path).map(|()| listener))
+            .and_then(|listener| ending::with_file(&path, || fs::rename(self.join(&unready), &path)).map(|()| listener))
             .with_context(|| self.unwritable())?;
-        ending::remove(&path);
         std::thread::Builder::new().name("status".into()).spawn(move || {
             for stream in listener.incoming().flatten() {
                 // Who does not wait for the answer does not get it.

@@ -27,10 +27,12 @@ impl Process {
         self.pid
     }
 
-    /// Whether it still runs. A zombie has ended: who reaps it is not this test's business.
+    /// Whether it still runs. A zombie has ended: who reaps it is not this test's business. Its first thread is one already while others
+    /// still hold what the process has open.
     pub(crate) fn alive(self) -> bool {
+        let threads = || std::fs::read_dir(format!("/proc/{}/task", self.pid)).map_or(0, Iterator::count);
         matches!(stat(self.pid), Some((state, started))
-            if started == self.started && !matches!(state, 'Z' | 'X'))
+            if started == self.started && (!matches!(state, 'Z' | 'X') || threads() > 1))
     }
 
     /// Its state as of proc_pid_stat(5); `None` when it is gone.
