@@ -100,8 +100,12 @@ fn pair(options: &[&str], check: impl Fn(u64, u64) -> bool) -> Result<()> {
     let server = [FTRUN, "example-kv", "--listen", &address.to_string()].map(OsString::from);
     let mut group = Group::start_with(options, &server, address, scratch.path())?;
     let survived = (|| {
-        let before = sent(&group.wait_paired()?)?;
+        group.wait_paired()?;
         let mut client = Wire::connect(group.address(), "client")?;
+        // An answer: what the server did when it started has been sent.
+        client.send(b"GET key\n")?;
+        client.line()?;
+        let before = sent(&group.wait_paired()?)?;
         let value = "value".repeat(600);
         let (set, get) = (format!("SET key {value}\n"), format!("{value}\n"));
         for number in 1..=50 {

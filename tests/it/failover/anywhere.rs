@@ -38,7 +38,7 @@ macro_rules! inside {
     };
 }
 
-inside! { alignment sites_pie sites_static storm to_itself }
+inside! { alignment interrupted sites_pie sites_static storm to_itself }
 
 fn goes_on(name: &str) {
     let guest = Guest::built(name);
