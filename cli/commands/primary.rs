@@ -43,7 +43,7 @@ struct Shared {
     /// Sockets whose output is not held back.
     unprotected: Mutex<BTreeSet<String>>,
     /// The server has ended: what ends now does so in order.
-    ending: Arc<AtomicBool>,
+    ending: AtomicBool,
 }
 
 /// Carries out what the pair says.
@@ -165,13 +165,11 @@ fn pair_and_run(
     let pid = stopped.pid();
     let log_id = super::random();
     let shared = Arc::new(Shared { epoch: AtomicU64::new(epoch.0), ..Shared::default() });
-    let ending = Arc::clone(&shared.ending);
-    let control = super::proxy_link::connect(
-        place.control,
-        (epoch, claim.replica, Role::Primary),
-        move || ending.load(Ordering::SeqCst),
-        |_, _| (),
-    )?;
+    let sharing = Arc::clone(&shared);
+    // A backup that has executed the server's end tells the proxy, perhaps before this replica's main thread goes on.
+    let in_order = move || sharing.ending.load(Ordering::SeqCst) || sharing.pipeline.has_ended();
+    let control =
+        super::proxy_link::connect(place.control, (epoch, claim.replica, Role::Primary), in_order, |_, _| ())?;
     let control = Arc::new(control);
     let hello = Hello {
         log_id,

@@ -32,6 +32,8 @@ struct State {
     /// The consumer is not to wait any longer.
     due: bool,
     closed: bool,
+    /// The server's End record is in it.
+    ended: bool,
     discarding: bool,
     failed: Option<String>,
     waits: u64,
@@ -140,6 +142,12 @@ impl Pipeline {
         self.drained.notify_all();
     }
 
+    /// Whether the server has ended: known here before anyone who gets the log can know it.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.lock().ended
+    }
+
     /// No more records will come.
     pub fn close(&self) {
         self.lock().closed = true;
@@ -195,6 +203,9 @@ impl Producer<'_> {
 
 impl Sink for Producer<'_> {
     fn append(&mut self, record: &Record) -> Result<(), SinkError> {
+        if record.kind == Kind::End {
+            self.0.lock().ended = true;
+        }
         self.put(is_urgent(record), record.encoded_len(), |bytes| record.encode_into(bytes))
     }
 
@@ -260,6 +271,24 @@ mod tests {
         pipeline.close();
         assert_eq!(pipeline.take(Duration::ZERO).unwrap().first, Lsn(8 + record.encoded_len() as u64));
         assert!(pipeline.take(Duration::ZERO).unwrap().bytes.is_empty());
+    }
+
+    #[test]
+    fn the_end_is_known_before_it_can_be_taken() {
+        let pipeline = Pipeline::default();
+        Producer(&pipeline).append(&Record::new(Kind::Epoch, 0, 0)).unwrap();
+        assert!(!pipeline.has_ended());
+        std::thread::scope(|scope| {
+            let consumer = scope.spawn(|| {
+                let mut taken = 0;
+                while taken < 2 * Record::new(Kind::End, 0, 0).encoded_len() {
+                    taken += pipeline.take(Duration::MAX).unwrap().bytes.len();
+                }
+                pipeline.has_ended()
+            });
+            Producer(&pipeline).append(&Record::new(Kind::End, 0, 0)).unwrap();
+            assert!(consumer.join().unwrap());
+        });
     }
 
     #[test]
