@@ -19,8 +19,8 @@ use tracer::interceptor::shared::{Batch, Shared};
 
 /// Records that may wait here; the others wait at their source.
 const MAX_ITEMS: usize = 16384;
-/// Bytes that are put into the ring at once.
-const MAX_BATCH: u64 = 64 << 10;
+/// Bytes that are put into the ring at once, with one wake: a replica that is faster than its log waits for each.
+const MAX_BATCH: u64 = 2048 << 10;
 /// Bytes that they may have together. One record may be longer.
 const MAX_BYTES: usize = 64 << 20;
 

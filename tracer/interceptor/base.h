@@ -84,6 +84,9 @@ struct message {
 #define FUTEX_WAKE 1
 /* A consumer that sleeps is woken when this much is there, urgent or not. */
 #define MUCH (512 << 10)
+/* How far ahead lines of the ring are asked for, and for a record that is not begun yet. */
+#define FAR 4352
+#define NEXT 256
 
 long make(const struct frame *frame);
 long own(long number, long a, long b, long c, long d);
@@ -97,6 +100,18 @@ long own(long number, long a, long b, long c, long d);
 #define barrier() __asm__ volatile("" ::: "memory")
 
 static inline void fence(void) { __asm__ volatile("lock; orq $0, -8(%%rsp)" ::: "memory", "cc"); }
+
+/* Asks for the lines of the ring that are written next: another processor has read them. */
+static inline void will_write(const u8 *at, u64 length) {
+    if (length > FAR) length = FAR;
+    for (u64 i = 0; i < length; i += 64) __asm__ volatile("prefetchw (%0)" ::"r"(at + i));
+}
+
+/* And for those that are read next: another processor has written them. */
+static inline void will_read(const u8 *at, u64 length) {
+    if (length > FAR) length = FAR;
+    for (u64 i = 0; i < length; i += 64) __asm__ volatile("prefetcht0 (%0)" ::"r"(at + i));
+}
 
 static inline u64 padded(u64 length) { return (length + 7) & ~(u64)7; }
 

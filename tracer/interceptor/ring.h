@@ -31,6 +31,21 @@ static void await_room(u64 head, u64 tail, u64 size, u64 length) {
     }
 }
 
+/* Whether so much is free in the ring of records. The consumer's position is in a line that the consumer writes: it is read when the
+ * one seen last says too little. */
+static inline int is_free(u64 length) {
+    if (WORD(u64, LAYOUT_HEAD) + length - WORD(u64, LAYOUT_SEEN) <= LAYOUT_RING_LEN) return 1;
+    WORD(u64, LAYOUT_SEEN) = WORD(u64, LAYOUT_TAIL);
+    return WORD(u64, LAYOUT_HEAD) + length - WORD(u64, LAYOUT_SEEN) <= LAYOUT_RING_LEN;
+}
+
+/* Whether so much lies in the ring of records that its consumer is to be woken. */
+static inline int is_much(u64 head) {
+    if (head - WORD(u64, LAYOUT_SEEN) < MUCH) return 0;
+    WORD(u64, LAYOUT_SEEN) = WORD(u64, LAYOUT_TAIL);
+    return head - WORD(u64, LAYOUT_SEEN) >= MUCH;
+}
+
 /* Whether the next record is there. Behind a call, one that says that the process stops right there does not let it go on. */
 static int is_there(int behind) {
     u64 tail = WORD(u64, LAYOUT_TAIL);

@@ -148,12 +148,28 @@ static void let_go(const char *argument) {
     reply("%s", outcome(result));
 }
 
+// Reads so many MiB, faster than anybody can take them away.
+static void flood(const char *argument) {
+    static unsigned char piece[64 << 10];
+    int fd = OK(open("flood", O_RDWR | O_CREAT, 0600));
+    for (size_t i = 0; i < sizeof piece; i++) piece[i] = (unsigned char)(i * 31 >> 3);
+    CHECK(pwrite(fd, piece, sizeof piece, 0) == sizeof piece);
+    long sum = 0;
+    for (long left = atol(argument) * 16; left > 0; left--) {
+        CHECK(pread(fd, piece, sizeof piece, 0) == sizeof piece);
+        sum = sum * 31 + piece[left % (long)sizeof piece];
+    }
+    OK(close(fd));
+    reply("%ld", sum);
+}
+
 static const struct command commands[] = {
     {"open", open_all},      {"offset", shared_offset},   {"flags", shared_flags},
     {"write", overwrite},    {"append", add_line},        {"unlinked", read_unlinked},
     {"entries", read_directory}, {"lock", lock},          {"unlock", unlock},
     {"watch", watch},        {"watched", watched},        {"map", map},
-    {"change", change_mapped}, {"let_go", let_go}, {NULL, NULL},
+    {"change", change_mapped}, {"let_go", let_go},      {"flood", flood},
+    {NULL, NULL},
 };
 
 int main(int argc, char **argv) {

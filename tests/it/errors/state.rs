@@ -111,16 +111,18 @@ fn killed_and_started_again(case: &Case) -> Result<()> {
     ensure!(program.wait()? == Exit::Signal(libc::SIGKILL), "it is killed");
     // Not only on their way out: with what they hold closed.
     poll("all processes to end", OFTEN, || Ok((!family.iter().any(|it| it.alive())).then_some(())))?;
-    let sockets = |state: &Path| -> Result<usize> {
+    let sockets = |state: &Path| -> Result<Vec<String>> {
         let names = state.read_dir()?.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>()?;
-        Ok(names.iter().filter(|name| name.to_string_lossy().ends_with(".sock")).count())
+        let names = names.iter().map(|name| name.to_string_lossy().into_owned());
+        Ok(names.filter(|name| name.ends_with(".sock")).collect())
     };
     let state = case.path("state");
-    ensure!(sockets(&state)? == 3, "three processes that were killed leave three sockets");
+    let left = sockets(&state)?;
+    ensure!(left.len() == 3, "three processes that were killed leave three sockets, found {left:?} of {family:?}");
     let mut status = ftrun();
     let status = case.start("status", status.args(["status", "--state-dir"]).arg(&state))?.wait()?;
     ensure!(status == Exit::Code(125), "the status of nothing: {status:?}");
-    ensure!(sockets(&state)? == 0, "who looks removes what is left");
+    ensure!(sockets(&state)?.is_empty(), "who looks removes what is left");
 
     let (mut program, _) = service(case, "second")?;
     program.process().signal(Signal::SIGTERM)?;

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::service::{Service, same_as_native, same_at_random};
+use crate::support::status::Role;
 
 const SERVER: &str = "files";
 
@@ -46,6 +47,24 @@ fn a_removed_file_is_lost_with_an_error() {
         service.kill()?;
         service.ask("unlinked")?;
         service.differs("6", "EBADF")
+    });
+}
+
+/// A server that reads faster than its log is taken from the ring waits for room, and nothing is lost by that.
+#[test]
+fn a_full_ring_makes_the_server_wait() {
+    same_as_native(SERVER, 1, |service| {
+        service.ask("flood 192")?;
+        let in_process = std::env::var("FTRUN_LAYER").map_or(true, |layer| layer == "fast");
+        if let Some(trio) = service.trio()
+            && in_process
+        {
+            let status = trio.status()?.context("no status")?;
+            let waits = status.only(Role::Primary).and_then(|primary| primary.ring_waits).context("ring_waits")?;
+            ensure!(waits > 0, "192 MiB went through a ring of 8 MiB without a wait");
+        }
+        service.kill()?;
+        service.ask_all(&["flood 192", "open", "offset"])
     });
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct Replica {
     pub(crate) acked_lsn: Option<u64>,
     pub(crate) replayed_lsn: Option<u64>,
     pub(crate) fast_calls: Option<u64>,
+    pub(crate) ring_waits: Option<u64>,
     pub(crate) sent_bytes: Option<u64>,
     pub(crate) stored_bytes: Option<u64>,
     pub(crate) unprotected: Vec<String>,

@@ -73,6 +73,8 @@ pub const DIGEST: u64 = 0x1e8;
 pub const AWAITED: u64 = 0x1f0;
 /// u32: not 0 when the consumer is still to be told that output is in the ring: 1 and the calls made since.
 pub const OWED: u64 = 0x1f4;
+/// u64: the position of the ring's consumer when the interceptor last looked: it looks again only when that is not enough.
+pub const SEEN: u64 = 0x1f8;
 /// Offset in nanoseconds for clock_gettime(2), i64 for each of the clocks 0 to 11.
 pub const CLOCK_OFFSETS: u64 = 0x200;
 /// Clocks that may be read in process.

@@ -145,7 +145,7 @@ impl Shared {
 
     /// Forgets what is in the rings, and what the interceptor was doing. Only while the process stands still, and goes on outside of it.
     pub fn reset(&self) {
-        for word in [at::HEAD, at::TAIL, at::TAKEN, at::OUTPUT_HEAD, at::OUTPUT_TAIL] {
+        for word in [at::HEAD, at::TAIL, at::SEEN, at::TAKEN, at::OUTPUT_HEAD, at::OUTPUT_TAIL] {
             self.control.u64(word).store(0, Ordering::SeqCst);
         }
         for word in [at::OWN, at::MADE, at::FINISH, at::OWED, at::FILLED_SLEEPS, at::DRAINED_SLEEPS] {
