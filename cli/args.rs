@@ -159,6 +159,11 @@ pub struct LayerOption {
     /// now one, now the other, by chance (`mixed`: for tests). The log is the same.
     #[arg(long, value_name = "LAYER", env = "FTRUN_LAYER", default_value = "fast")]
     pub layer: Layer,
+
+    /// Milliseconds that a signal which comes between two system calls waits for the second one. Then it is delivered where the server
+    /// stands, which costs a replica up to several times what the server computes from call to call.
+    #[arg(long, value_name = "MS", env = "FTRUN_SIGNAL_DEADLINE", default_value_t = 20)]
+    pub signal_deadline: u64,
 }
 
 /// What is compressed of a log, where it is written.

@@ -17,6 +17,8 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use common::arbiter::{Arbiter, ArbiterSpec, FileArbiter};
 use common::pair::state::Reason;
@@ -25,10 +27,10 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use tracer::interceptor::{Layer, Manner};
+use tracer::interceptor::Manner;
 use tracer::say;
 
-use crate::args::{Arguments, Command, Faults};
+use crate::args::{Arguments, Command, Faults, LayerOption};
 use crate::ending;
 use crate::exit::Exit;
 
@@ -85,9 +87,13 @@ impl Drop for Pinned {
 }
 
 /// Who takes the server's calls; what is left to chance repeats with the same FTRUN_SEED.
-fn manner(layer: Layer) -> Manner {
+fn manner(options: &LayerOption) -> Manner {
     let seed = std::env::var("FTRUN_SEED").ok().and_then(|seed| seed.parse().ok());
-    Manner { layer, seed: seed.unwrap_or_else(|| std::process::id().into()) }
+    Manner {
+        layer: options.layer,
+        seed: seed.unwrap_or_else(|| std::process::id().into()),
+        signal_deadline: Duration::from_millis(options.signal_deadline),
+    }
 }
 
 /// A number that nobody else chooses: names of logs, replicas and claims.

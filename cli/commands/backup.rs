@@ -198,7 +198,7 @@ fn follow(
 
     let advertise = args.advertise.or_else(|| proxy.as_ref().map(|p| p.local_ip()));
     let advertise = advertise.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
-    let manner = super::manner(args.layer.layer);
+    let manner = super::manner(&args.layer);
     let source = Box::new(Arc::clone(&intake));
     let driver = Driver::new(restored, manner, source, intake.bell(), Box::new(Keep(Arc::clone(&shared))))?;
     let work = Work { shared, intake, proxy, events, ordered, replica: claim.replica, advertise, manner };

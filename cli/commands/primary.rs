@@ -236,7 +236,7 @@ fn pair_and_run(
     let ship = || shipper.ship(&shared.pipeline, &shared.progress);
     let recorder = Recorder::new(kernel, &mut producer, Some(&mut aside), sites).with_interceptor(
         &memory,
-        super::manner(args.layer.layer),
+        super::manner(&args.layer),
         Patches::default(),
     );
     let mut recorder = recorder.shipping(&ship);

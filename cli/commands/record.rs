@@ -52,7 +52,7 @@ pub fn run(args: Record) -> Result<Exit> {
         let mut producer = Producer(&pipeline);
         let mut recorder = Recorder::new(started.kernel, &mut producer, None, sites).with_interceptor(
             &started.shared,
-            super::manner(args.layer.layer),
+            super::manner(&args.layer),
             Patches::default(),
         );
         let ending = recorder

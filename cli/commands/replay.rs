@@ -125,7 +125,7 @@ pub fn run(args: Replay) -> Result<Exit> {
     let state = Shared::default();
     let recording = Recording { reader, limit: args.live_after, state: Arc::clone(&state) };
     let outputs = Standard(Arc::clone(&state));
-    let manner = super::manner(args.layer.layer);
+    let manner = super::manner(&args.layer);
     let mut driver = Driver::new(restored, manner, Box::new(recording), Arc::default(), Box::new(outputs))?;
     let _pinned = super::Pinned::on(cpu);
     let run = driver.run();

@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod log;
 pub mod orders;
 pub mod pair;
+pub mod position;
 mod raw;
 pub mod record;
 pub mod snapshot;

@@ -61,6 +61,8 @@ pub enum Placement {
     Exit = 0,
     /// The instruction that the server runs into faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP): it needs no placing.
     Fault = 1,
+    /// Between two calls, where the server's state is that of the [`SegmentRole::Position`] segment.
+    State = 2,
 }
 
 /// A trapped instruction.
@@ -96,6 +98,8 @@ pub enum SegmentRole {
     Path = 7,
     /// siginfo_t of a signal (128 bytes). `address` is 0.
     SigInfo = 8,
+    /// A [`crate::position::Position`]: where a signal is delivered. `address` is 0.
+    Position = 9,
 }
 
 /// One run of bytes that belongs to a record.
@@ -188,6 +192,7 @@ impl SegmentRole {
             6 => Self::Clock,
             7 => Self::Path,
             8 => Self::SigInfo,
+            9 => Self::Position,
             _ => return None,
         })
     }
@@ -200,6 +205,7 @@ impl Placement {
         match value {
             0 => Some(Self::Exit),
             1 => Some(Self::Fault),
+            2 => Some(Self::State),
             _ => None,
         }
     }

@@ -25,6 +25,8 @@ use tracer::interceptor::patches::Patches;
 use tracer::interceptor::shared::{Mode, Shared};
 use tracer::interceptor::{Manner, code, layout};
 use tracer::launch::LaunchError;
+use tracer::place::PlaceError;
+use tracer::place::watch::Looks;
 use tracer::recorder::FileAreas;
 use tracer::signals;
 use tracer::sys::pidfd::ChildProcess;
@@ -34,7 +36,7 @@ use tracer::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
 use self::call::shown;
 use crate::bell::Bell;
 use crate::divergence::{Divergence, describe};
-use crate::feed::{Feed, FeedError, Item, is_absence};
+use crate::feed::{Feed, FeedError, Item, is_between_calls};
 use crate::progress::{Common, Follower, Progress, is_death};
 pub use crate::progress::{Next, Outputs, Source};
 use crate::restore::Restored;
@@ -54,6 +56,9 @@ pub enum ReplayError {
     /// Its memory map could not be read.
     #[error("the replica: {0}")]
     Map(#[from] LaunchError),
+    /// It could not be brought to a position.
+    #[error("the replica: {0}")]
+    Place(#[from] PlaceError),
     /// The interceptor inside of it says what cannot be.
     #[error("the replica: {0}")]
     Interceptor(#[from] FeedError),
@@ -135,6 +140,8 @@ pub struct Driver {
     overwritten: Vec<(u64, Vec<u8>)>,
     /// What restart_syscall resumes.
     restart: Option<(&'static Shape, Call)>,
+    /// How much it took to come to positions.
+    looks: Looks,
     /// Up to where the log was applied when this thread last looked.
     lsn: Lsn,
 }
@@ -171,6 +178,7 @@ impl Driver {
             last_call: None,
             overwritten: Vec::new(),
             restart: None,
+            looks: Looks::default(),
             lsn,
         })
     }
@@ -572,7 +580,7 @@ fn interrupted((number, result): (u64, i64)) -> Option<u64> {
 /// Whether the process, which is in the interceptor, waits there at the return of a call for what comes next.
 fn is_held_behind_a_call(progress: &mut Progress) -> Result<bool, ReplayError> {
     progress.catch_up()?;
-    Ok(progress.free && progress.feed.front().is_some_and(|item| is_absence(&item.record)))
+    Ok(progress.free && progress.feed.front().is_some_and(|item| is_between_calls(&item.record)))
 }
 
 /// Whether this is code of ftrun's own: the process is within a call then.

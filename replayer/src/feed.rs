@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use common::ids::Lsn;
-use common::record::{Kind, Record};
+use common::record::{Kind, Placement, Record};
 use common::syscall::{Direction, nr, table};
 use thiserror::Error;
 use tracer::interceptor::Layer;
@@ -237,8 +237,7 @@ impl Ring {
             item.record.encode_into(&mut self.buffer);
             batch.put(&self.buffer)
         } else {
-            // A replica has memory where a mapped file of the primary has ended: it must not run into that before the signal.
-            batch.put(&Shared::mark(is_absence(&item.record)))
+            batch.put(&Shared::mark(is_between_calls(&item.record)))
         };
         if put {
             self.slots.push_back(Slot { len: if whole { len } else { MARK_LEN.into() }, whole });
@@ -293,9 +292,11 @@ fn sends(record: &Record) -> bool {
     record.result > 0 && table::find(record.number.into()).is_some_and(sends)
 }
 
-/// Whether the server has perhaps run into memory behind the end of a mapped file, which a replica has.
-pub(crate) fn is_absence(record: &Record) -> bool {
-    record.kind == Kind::Signal && i32::from(record.number) == libc::SIGBUS
+/// Whether a replica must stand behind the call before this record, even if the interceptor answers that call: it is to come to a position, or
+/// it has memory where a mapped file of the primary has ended (SIGBUS).
+pub(crate) fn is_between_calls(record: &Record) -> bool {
+    let placed = Placement::from_result(record.result) == Some(Placement::State);
+    record.kind == Kind::Signal && (placed || i32::from(record.number) == libc::SIGBUS)
 }
 
 /// A number in which each bit depends on all bits of the other (the finalizer of splitmix64).

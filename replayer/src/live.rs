@@ -124,7 +124,7 @@ pub fn go_live(
     let (stopped, signal) = match deliver {
         Some(record) => {
             let info = record.bytes_of(SegmentRole::SigInfo).and_then(|b| b.try_into().ok()).unwrap_or([0; 128]);
-            let delivering = signals::force(stopped, &registers, &record, &info)?;
+            let delivering = signals::force(stopped, &registers, &record, &info, false)?;
             (delivering.stopped, delivering.signal)
         }
         None => (stopped, 0),

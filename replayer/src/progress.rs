@@ -20,7 +20,7 @@ use tracer::sys::pidfd::ChildProcess;
 use crate::bell::Bell;
 use crate::divergence::{Divergence, describe};
 use crate::driver::ReplayError;
-use crate::feed::{Feed, Item, is_absence};
+use crate::feed::{Feed, Item, is_between_calls};
 
 const KEPT_RECORDS: usize = 10;
 /// Records between two looks at what need not be kept any more.
@@ -224,7 +224,7 @@ impl Progress {
     /// Whether the process, which runs, has to be stopped wherever it is: nothing that it will come to stands in the log.
     fn is_to_be_interrupted(&self) -> bool {
         let due = match self.feed.front().map(|item| &item.record) {
-            Some(record) => self.free && (is_death(record) || is_absence(record)),
+            Some(record) => self.free && (is_death(record) || is_between_calls(record)),
             None => self.held_up.is_some_and(|since| since.elapsed() >= PATIENCE),
         };
         due && self.last_interrupt.is_none_or(|last| last.elapsed() >= AGAIN)

@@ -11,6 +11,7 @@ mod ring;
 pub mod shared;
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use layout as at;
 
@@ -40,13 +41,24 @@ impl Layer {
     }
 }
 
-/// Who takes the server's calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How long a signal waits for the server's next call, if nothing else is said.
+pub const SIGNAL_DEADLINE: Duration = Duration::from_millis(20);
+
+/// Who takes the server's calls, and what becomes of a signal between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manner {
     /// The layer.
     pub layer: Layer,
     /// What [`Layer::Mixed`] chooses by.
     pub seed: u64,
+    /// How long a signal that comes between two calls waits for the second one, before it is placed.
+    pub signal_deadline: Duration,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { layer: Layer::default(), seed: 0, signal_deadline: SIGNAL_DEADLINE }
+    }
 }
 
 impl FromStr for Layer {

@@ -12,6 +12,7 @@ pub mod interceptor;
 pub mod launch;
 pub mod monitor;
 pub mod pipeline;
+pub mod place;
 pub mod recorder;
 pub mod say;
 pub mod ship;

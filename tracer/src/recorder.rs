@@ -3,6 +3,7 @@
 //! The recorder is the one thread that traces the server. It knows nothing of backups: records go into a [`Sink`], addresses are
 //! moved aside by an [`Outside`]. The kernel-state model is applied to each record, as it will be at the backup.
 
+mod deadline;
 mod fs;
 mod identity;
 mod inside;
@@ -16,7 +17,9 @@ mod time;
 mod vsyscall;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use common::abi;
 use common::kernel::{Kernel, ModelError};
@@ -24,6 +27,7 @@ use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
 use thiserror::Error;
 
+use self::deadline::Deadline;
 use self::inside::Inside;
 use self::journal::Journal;
 pub use self::memory::{FileAreas, SharedCopy};
@@ -32,10 +36,12 @@ use self::signal::Ran;
 use self::tap::Tap;
 use crate::inject::{self, Held, InjectError};
 use crate::instructions::{self, Sites};
-use crate::interceptor::Manner;
 use crate::interceptor::patches::Patches;
 use crate::interceptor::shared::Shared;
+use crate::interceptor::{Manner, SIGNAL_DEADLINE};
+use crate::place::PlaceError;
 use crate::signals;
+use crate::sys::pidfd::ChildProcess;
 use crate::sys::ptrace::Resume;
 use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of};
 
@@ -112,9 +118,12 @@ pub enum RecordingError {
         /// Where.
         rip: u64,
     },
-    /// The thread that takes records from the ring cannot be started.
-    #[error("the thread that takes records from the ring cannot be started: {0}")]
-    Tap(std::io::Error),
+    /// A thread of the recorder cannot be started, or the process not be found.
+    #[error("the threads that record the server cannot be started: {0}")]
+    Thread(std::io::Error),
+    /// A signal cannot be placed.
+    #[error("a signal cannot be placed: {0}")]
+    Place(#[from] PlaceError),
     /// The thread that takes records from the ring has failed before.
     #[error("the ring of records in the server's memory was given up before")]
     Lost,
@@ -155,6 +164,13 @@ pub struct Recorder<'a> {
     epoch: Option<&'a AtomicU64>,
     /// Ships what is appended, on the thread that calls it.
     shipper: Option<&'a (dyn Fn() + Sync)>,
+    /// How long a signal that comes between two calls waits for the second one.
+    signal_deadline: Duration,
+    deadline: Arc<Deadline>,
+    /// When the first of the held signals has waited long enough.
+    due: Option<Instant>,
+    /// The deadline has stopped the server, which has not been seen to stop for that.
+    stop_sent: bool,
 }
 
 impl std::fmt::Debug for Recorder<'_> {
@@ -166,6 +182,8 @@ impl std::fmt::Debug for Recorder<'_> {
 /// What to do with the process next.
 enum Next {
     Go(Stopped, i32),
+    /// It has come to this already.
+    Event(Event),
     Dead(i32),
 }
 
@@ -211,13 +229,18 @@ impl<'a> Recorder<'a> {
             tsc_offset: 0,
             epoch: None,
             shipper: None,
+            signal_deadline: SIGNAL_DEADLINE,
+            deadline: Arc::default(),
+            due: None,
+            stop_sent: false,
         }
     }
 
     /// Lets the interceptor that shares this memory make calls, as `manner` says; `patches` are those that are there already.
     #[must_use]
     pub fn with_interceptor(self, shared: &'a Shared, manner: Manner, patches: Patches) -> Self {
-        Self { inside: Some(Inside::new(shared, manner, patches)), ..self }
+        let inside = Some(Inside::new(shared, manner, patches));
+        Self { inside, signal_deadline: manner.signal_deadline, ..self }
     }
 
     /// What the interceptor records is shipped by this, on the thread that takes it from the ring.
@@ -289,20 +312,27 @@ impl<'a> Recorder<'a> {
     pub fn run(mut self, stopped: Stopped, signal: i32) -> Result<Ending, RecordingError> {
         self.pid = stopped.pid();
         self.journal_mut().tell_unprotected();
-        let Some(shared) = self.inside.as_ref().map(|inside| inside.shared) else {
-            return self.follow(stopped, signal, None);
-        };
         self.start_inside();
-        let tap = Tap::new(shared, self.shipper);
+        let tap = self.inside.as_ref().map(|inside| Tap::new(inside.shared, self.shipper));
+        let deadline = Arc::clone(&self.deadline);
+        let server = ChildProcess::open(self.pid).map_err(|errno| RecordingError::Thread(errno.into()))?;
         std::thread::scope(|scope| {
-            let drain = || {
+            let named = |name: &str| std::thread::Builder::new().name(name.into());
+            let stop = || deadline.run(&server);
+            let drain = |tap: &Tap<'a>| {
                 crate::sys::cpu::run_anywhere();
                 tap.run();
             };
-            let named = std::thread::Builder::new().name("tap".into());
-            named.spawn_scoped(scope, drain).map_err(RecordingError::Tap)?;
-            let ended = self.follow(stopped, signal, Some(&tap));
-            tap.close();
+            let started = named("deadline").spawn_scoped(scope, stop).and_then(|_| match &tap {
+                Some(tap) => named("tap").spawn_scoped(scope, move || drain(tap)).map(drop),
+                None => Ok(()),
+            });
+            let ended = match started {
+                Ok(()) => self.follow(stopped, signal, tap.as_ref()),
+                Err(error) => Err(RecordingError::Thread(error)),
+            };
+            deadline.close();
+            tap.iter().for_each(Tap::close);
             ended
         })
     }
@@ -313,6 +343,7 @@ impl<'a> Recorder<'a> {
         loop {
             let event = match next {
                 Next::Go(stopped, signal) => self.go(stopped, signal, tap)?,
+                Next::Event(event) => event,
                 Next::Dead(status) => Event::Dead(status),
             };
             next = match event {
@@ -326,13 +357,27 @@ impl<'a> Recorder<'a> {
 
     /// Lets the server run until it needs the tracer.
     fn go(&mut self, stopped: Stopped, signal: i32, tap: Option<&Tap<'a>>) -> Result<Event, RecordingError> {
-        let Some(tap) = tap else { return Ok(stopped.run(Resume::Continue, signal)?) };
-        if let Some(inside) = &self.inside {
-            inside.shared.set_pending(!self.held.is_empty());
+        let waits = !self.held.is_empty();
+        // The first of them does not wait longer because others come.
+        self.due = waits.then(|| self.due.unwrap_or_else(|| Instant::now() + self.signal_deadline));
+        if let Some(due) = self.due {
+            self.deadline.set(due);
         }
-        self.journal.take().into_iter().for_each(|journal| tap.give(journal));
-        let event = stopped.run(Resume::Continue, signal);
-        self.journal = Some(tap.take()?);
+        let event = match tap {
+            None => stopped.run(Resume::Continue, signal),
+            Some(tap) => {
+                if let Some(inside) = &self.inside {
+                    inside.shared.set_pending(waits);
+                }
+                self.journal.take().into_iter().for_each(|journal| tap.give(journal));
+                let event = stopped.run(Resume::Continue, signal);
+                self.journal = Some(tap.take()?);
+                event
+            }
+        };
+        if waits {
+            self.stop_sent |= self.deadline.lift();
+        }
         Ok(event?)
     }
 

@@ -40,6 +40,8 @@ pub fn general_digest(regs: &Registers) -> u64 {
 /// Offset of uc_sigmask from the stack pointer at the first instruction of a handler: return address, uc_flags,
 /// uc_link, uc_stack, struct sigcontext (arch/x86/include/uapi/asm/sigcontext.h).
 const FRAME_SIGMASK: u64 = 8 + 8 + 8 + 24 + 256;
+/// Offsets of err, trapno and cr2 there: words 19, 20 and 22 of the struct sigcontext, which begins at 48.
+const FRAME_TRAP: [u64; 3] = [48 + 8 * 19, 48 + 8 * 20, 48 + 8 * 22];
 
 /// The registers of a call that is not to happen now but to be called again: as they were before its instruction.
 #[must_use]
@@ -51,13 +53,18 @@ pub fn before_call(regs: &Registers) -> Registers {
     regs
 }
 
+/// si_code of a siginfo.
+#[must_use]
+pub fn code(info: &[u8; SIGINFO_LEN]) -> i32 {
+    i32::from_le_bytes([info[8], info[9], info[10], info[11]])
+}
+
 /// Whether a signal is the program's own doing: an instruction that cannot go on.
 #[must_use]
 pub fn is_fault(signal: i32, info: &[u8; SIGINFO_LEN]) -> bool {
-    let code = i32::from_le_bytes([info[8], info[9], info[10], info[11]]);
     let synchronous =
         matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP | libc::SIGSYS);
-    synchronous && code > 0
+    synchronous && code(info) > 0
 }
 
 /// The record of a delivered signal. `frame_mask` is the mask that goes into its frame, `mask` the one in force.
@@ -82,7 +89,7 @@ pub struct Delivering {
 /// Brings a stopped process to the delivery of a signal of the log, at the place where it stands.
 ///
 /// `regs` are its registers there; with `orig_rax` a call's number and `rax` a restart code the kernel restarts or
-/// interrupts the call as it did on the primary.
+/// interrupts the call as it did on the primary. A process whose `has_handler` is left at its handler's first instruction.
 ///
 /// # Errors
 /// When the process is gone or stops elsewhere.
@@ -91,6 +98,7 @@ pub fn force(
     regs: &Registers,
     record: &Record,
     info: &[u8; SIGINFO_LEN],
+    has_handler: bool,
 ) -> Result<Delivering, TraceeError> {
     let pid = stopped.pid();
     let signal = i32::from(record.number);
@@ -113,18 +121,35 @@ pub fn force(
     stopped.set_registers(regs)?;
     stopped.set_siginfo(info)?;
     stopped.set_signal_mask(mask)?;
-    if frame_mask == mask {
+    if !has_handler {
         return Ok(Delivering { stopped, signal });
     }
-    // The call had set a mask for its own duration. Let the kernel build the frame under that mask and stop before the
-    // handler's first instruction, then put the mask that is to be restored into the frame.
-    let stopped = match stopped.run(Resume::Step, signal)? {
-        Event::Signal(stopped, libc::SIGTRAP) => stopped,
-        other => return Err(unexpected(pid, other)),
-    };
-    let rsp = stopped.registers()?.rsp;
-    stopped.write(rsp + FRAME_SIGMASK, &frame_mask.to_le_bytes())?;
-    Ok(Delivering { stopped, signal: 0 })
+    match enter(stopped, signal, (frame_mask != mask).then_some(frame_mask))? {
+        Event::Signal(stopped, libc::SIGTRAP) => Ok(Delivering { stopped, signal: 0 }),
+        other => Err(unexpected(pid, other)),
+    }
+}
+
+/// Lets the kernel build the frame of a signal, of a process that stands before its delivery: the event is SIGTRAP before the handler's first
+/// instruction. `frame_mask` is put into the frame, where that is not the mask in force: the call had set one for its own duration.
+///
+/// A frame also tells of the last trap that the process ran into, which has nothing to do with a signal from outside: it
+/// can have been a breakpoint on the one side and none on the other. That is made zeros.
+///
+/// # Errors
+/// When the process is gone.
+pub fn enter(stopped: Stopped, signal: i32, frame_mask: Option<u64>) -> Result<Event, TraceeError> {
+    let event = stopped.run(Resume::Step, signal)?;
+    if let Event::Signal(stopped, libc::SIGTRAP) = &event {
+        let rsp = stopped.registers()?.rsp;
+        for offset in FRAME_TRAP {
+            stopped.write(rsp + offset, &[0; 8])?;
+        }
+        if let Some(mask) = frame_mask {
+            stopped.write(rsp + FRAME_SIGMASK, &mask.to_le_bytes())?;
+        }
+    }
+    Ok(event)
 }
 
 /// Gives signals that were taken from the kernel back to it, with the siginfo that they came with; the process goes on at

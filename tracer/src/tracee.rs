@@ -364,6 +364,14 @@ impl Stopped {
         self.wrap("send a signal to", ptrace::send(self.pid(), signal))
     }
 
+    /// Lets it stop before the instruction at `address`, by a hardware breakpoint; `None` takes that away.
+    ///
+    /// # Errors
+    /// When it is gone, or there are no breakpoints.
+    pub fn set_breakpoint(&self, address: Option<u64>) -> Result<(), TraceeError> {
+        self.wrap("set a breakpoint in", ptrace::set_breakpoint(self.pid(), address))
+    }
+
     /// Writes memory, whatever its protection.
     ///
     /// # Errors

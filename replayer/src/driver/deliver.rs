@@ -3,10 +3,12 @@
 use common::abi;
 use common::ids::Lsn;
 use common::kernel::Kernel;
+use common::position::Position;
 use common::record::{Placement, Record, SegmentRole};
 use common::syscall::nr;
 use tracer::inject::Session;
 use tracer::launch;
+use tracer::place::watch::{self, Reached};
 use tracer::signals::{self, Delivering};
 use tracer::sys::ptrace::{Resume, SIGINFO_LEN};
 use tracer::tracee::{Event, Stopped};
@@ -32,6 +34,8 @@ impl Driver {
         let (Some(placement), Some(info), 1..=64) = (Placement::from_result(record.result), info, record.number) else {
             return Err(self.diverged(lsn, record, "a signal record", "a malformed one", None));
         };
+        let handler = progress.kernel.signals().disposition(i32::from(record.number)).handler;
+        let has_handler = handler != libc::SIG_DFL as u64;
         let Delivering { stopped, signal } = match placement {
             Placement::Exit => {
                 let At::Ready(stopped, 0) = self.take() else {
@@ -44,12 +48,43 @@ impl Driver {
                 if regs.rip != record.arg(2) {
                     return Err(self.elsewhere(lsn, record, regs));
                 }
-                signals::force(stopped, &regs, record, &info)?
+                signals::force(stopped, &regs, record, &info, has_handler)?
+            }
+            Placement::State => {
+                let stopped = self.come_to(lsn, record)?;
+                let regs = stopped.registers()?;
+                signals::force(stopped, &regs, record, &info, has_handler)?
             }
             Placement::Fault => self.fault(lsn, record, &info, &progress.kernel)?,
         };
         self.at = if signal == 0 { At::Ready(stopped, 0) } else { At::Delivering(stopped, record.clone()) };
         Ok(())
+    }
+
+    /// Lets the process run to the state that the record tells.
+    fn come_to(&mut self, lsn: Lsn, record: &Record) -> Result<Stopped, ReplayError> {
+        let position = record.bytes_of(SegmentRole::Position).map(Position::decode);
+        let Some(Ok(position)) = position else {
+            return Err(self.diverged(lsn, record, "a signal record with a position", "a malformed one", None));
+        };
+        let stopped = self.between(lsn, record)?;
+        match watch::reach(stopped, &position, &mut self.looks)? {
+            Reached::Here(stopped) => Ok(stopped),
+            Reached::Elsewhere(event) => Err(self.wrong_stop(lsn, record, event)),
+        }
+    }
+
+    /// The process where it is in no call, and in a handler if one is to run.
+    fn between(&mut self, lsn: Lsn, record: &Record) -> Result<Stopped, ReplayError> {
+        match self.take() {
+            At::Ready(stopped, 0) if self.returned.is_none() => Ok(stopped),
+            // Into the handler, up to its first instruction.
+            At::Delivering(stopped, delivering) => match stopped.run(Resume::Step, i32::from(delivering.number))? {
+                Event::Signal(stopped, libc::SIGTRAP) => Ok(stopped),
+                other => Err(self.wrong_stop(lsn, record, other)),
+            },
+            _ => Err(self.diverged(lsn, record, "a process that runs", "one in a call", None)),
+        }
     }
 
     /// Lets the process run into the fault of the record.
@@ -85,15 +120,7 @@ impl Driver {
         page: u64,
         kernel: &Kernel,
     ) -> Result<Delivering, ReplayError> {
-        let stopped = match self.take() {
-            At::Ready(stopped, 0) if self.returned.is_none() => stopped,
-            // Into the handler, up to its first instruction.
-            At::Delivering(stopped, delivering) => match stopped.run(Resume::Step, i32::from(delivering.number))? {
-                Event::Signal(stopped, libc::SIGTRAP) => stopped,
-                other => return Err(self.wrong_stop(lsn, record, other)),
-            },
-            _ => return Err(self.diverged(lsn, record, "a process that runs", "one in a call", None)),
-        };
+        let stopped = self.between(lsn, record)?;
         let area = launch::maps(stopped.pid())?.into_iter().find(|area| (area.start..area.end).contains(&page));
         let Some(area) = area else {
             return Err(self.diverged(lsn, record, format!("memory at {page:#x}"), "none", None));
@@ -109,7 +136,8 @@ impl Driver {
         }
         let (stopped, _) = signals::undo_forced(stopped, &regs, libc::SIGSEGV, kernel.signals())?;
         let stopped = protect(stopped, page, area.prot)?;
-        Ok(signals::force(stopped, &regs, record, info)?)
+        // The frame tells of the fault: it is no signal from outside.
+        Ok(signals::force(stopped, &regs, record, info, false)?)
     }
 }
 

@@ -15,6 +15,8 @@ pub const MIDDLE: u64 = 0x5555_5000_0000;
 pub const HIGH: u64 = 0x7fff_f800_0000;
 /// Bytes for trampolines at each of the three places.
 pub const TRAMPOLINES_LEN: u64 = 0x1_0000;
+/// Bytes at the end of each of the three places that are no trampolines: code that looks for a position ([`crate::place`]).
+pub const STUB_LEN: u64 = 0x1000;
 /// Bytes of one trampoline.
 pub const TRAMPOLINE_LEN: u64 = 48;
 /// The control block: first part of the shared memory.

@@ -6,7 +6,7 @@ use common::abi;
 use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::Memory;
 
-use super::layout::{HIGH, LOW, MIDDLE, TRAMPOLINE_LEN, TRAMPOLINES_LEN};
+use super::layout::{HIGH, LOW, MIDDLE, STUB_LEN, TRAMPOLINE_LEN, TRAMPOLINES_LEN};
 
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 /// `cmp $-4095,%rax` and `cmp $-4096,%rax`: libc looks whether the call has failed.
@@ -19,7 +19,7 @@ const JMP: u8 = 0xe9;
 const INT3: u8 = 0xcc;
 /// Bytes on either side of a `syscall` within which a short jump into what is replaced can stand: 129 back from the `mov` before it,
 /// 126 on from the comparison behind it, and its own two.
-const SHORT: u64 = 136;
+pub(crate) const SHORT: u64 = 136;
 
 /// One patched site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl Patches {
         let free = [LOW, MIDDLE, HIGH].into_iter().filter_map(|area| {
             let at = area + self.used.get(&area).copied().unwrap_or(0) * TRAMPOLINE_LEN;
             let reaches = at.abs_diff(site) < (1 << 31) - 4096;
-            (at + TRAMPOLINE_LEN <= area + TRAMPOLINES_LEN && reaches).then_some(at)
+            (at + TRAMPOLINE_LEN <= area + TRAMPOLINES_LEN - STUB_LEN && reaches).then_some(at)
         });
         free.min_by_key(|at| at.abs_diff(site))
     }
@@ -209,7 +209,7 @@ fn recognise(near: &[u8], offset: usize, at: u64, number: u64) -> impl Iterator<
 }
 
 /// Whether a byte that could begin a short jump leads between `first` and `last`.
-fn jumps_into(near: &[u8], base: u64, first: u64, last: u64) -> bool {
+pub(crate) fn jumps_into(near: &[u8], base: u64, first: u64, last: u64) -> bool {
     near.windows(2).zip(base..).any(|(bytes, at)| {
         let short = matches!(bytes[0], 0xeb | 0x70..=0x7f | 0xe0..=0xe3);
         let target = (at + 2).wrapping_add_signed(bytes[1].cast_signed().into());

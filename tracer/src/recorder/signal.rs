@@ -10,9 +10,10 @@ use common::syscall::{Memory, nr};
 use super::{InCall, Next, Recorder, RecordingError};
 use crate::inject::{self, Held};
 use crate::instructions;
-use crate::interceptor::code;
+use crate::interceptor::{self, code};
+use crate::place::near::{self, Found};
 use crate::signals;
-use crate::sys::ptrace::Resume;
+use crate::sys::ptrace::{Resume, SIGINFO_LEN};
 use crate::tracee::{Event, Registers, Stopped, TraceeError};
 
 /// How a call that was let run came out.
@@ -136,6 +137,12 @@ fn seen(mut held: Held, real: i32, seen: i32) -> Held {
     held
 }
 
+/// Whether this is the stop that the deadline has sent.
+fn is_own_stop(signal: i32, info: &[u8; SIGINFO_LEN]) -> bool {
+    let word = |at: usize| i32::from_le_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
+    signal == libc::SIGSTOP && word(8) == libc::SI_USER && word(16) == std::process::id().cast_signed()
+}
+
 fn is_ignored_by_default(signal: i32) -> bool {
     matches!(signal, libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH)
 }
@@ -147,6 +154,9 @@ fn is_job_control(signal: i32) -> bool {
 impl Recorder<'_> {
     /// What becomes of a signal as things stand.
     pub(super) fn treatment(&self, signal: i32) -> Treatment {
+        if signal == libc::SIGSTOP && self.stop_sent {
+            return Treatment::Drop;
+        }
         let handler = self.kernel().signals().disposition(signal).handler;
         let default = handler == libc::SIG_DFL as u64;
         if handler == libc::SIG_IGN as u64 || (default && is_ignored_by_default(signal)) {
@@ -164,6 +174,9 @@ impl Recorder<'_> {
     pub(super) fn signal(&mut self, stopped: Stopped, signal: i32) -> Result<Next, RecordingError> {
         let info = stopped.siginfo()?;
         let regs = stopped.registers()?;
+        if is_own_stop(signal, &info) {
+            return self.overdue(stopped, signal, info, &regs);
+        }
         if let Some(trapped) = instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
             let record = instructions::answer(trapped, &regs, self.tsc_offset, self.kernel().tsc());
             self.append(&record, "a trapped instruction")?;
@@ -199,7 +212,7 @@ impl Recorder<'_> {
                 let mask = exit.temporary.unwrap_or(frame);
                 stopped.set_siginfo(&held.info)?;
                 self.append(&signals::record(Placement::Exit, &held, frame, mask, &regs, exit.number), "a signal")?;
-                Ok(Next::Go(stopped, signal))
+                self.deliver(stopped, signal)
             }
             // It ends here and now: nobody will see at which instruction that was.
             _ if treatment == Treatment::Fatal => Ok(Next::Go(stopped, signal)),
@@ -208,6 +221,67 @@ impl Recorder<'_> {
                 Ok(Next::Go(stopped, 0))
             }
         }
+    }
+
+    /// Delivers a signal where the process stands, after its record.
+    fn deliver(&mut self, stopped: Stopped, signal: i32) -> Result<Next, RecordingError> {
+        if self.treatment(signal) != Treatment::Handle {
+            return Ok(Next::Go(stopped, signal));
+        }
+        Ok(match signals::enter(stopped, signal, None)? {
+            Event::Signal(stopped, libc::SIGTRAP) => Next::Go(stopped, 0),
+            // Its stack takes no frame, or somebody has killed it.
+            other => Next::Event(other),
+        })
+    }
+
+    /// The deadline has stopped the server: a signal has waited long enough for its next call, and is placed between two of them.
+    fn overdue(
+        &mut self,
+        stopped: Stopped,
+        signal: i32,
+        info: [u8; SIGINFO_LEN],
+        regs: &Registers,
+    ) -> Result<Next, RecordingError> {
+        self.due = None;
+        let stopped = if code::contains(regs.rip) {
+            match self.signal_inside(stopped, signal, &Held { signal, info }, regs)? {
+                Ok(next) => {
+                    self.stop_sent = false;
+                    return Ok(next);
+                }
+                Err(stopped) => stopped,
+            }
+        } else {
+            stopped
+        };
+        self.stop_sent = false;
+        self.at_exit = None;
+        let mask = stopped.signal_mask()?;
+        let is_due = |held: &Held| mask & bit(held.signal) == 0 && self.treatment(held.signal) == Treatment::Handle;
+        let due = self.held.iter().position(is_due);
+        // In a call, or at the return of one: the kernel has its say there.
+        let between = regs.orig_rax == u64::MAX && !interceptor::is_own(regs.rip, regs.rip + 1);
+        let Some(due) = due.filter(|_| between) else { return Ok(Next::Go(stopped, 0)) };
+        let mut arrived = Vec::new();
+        let found = near::find(stopped, &mut arrived)?;
+        for Held { signal, info } in arrived {
+            if matches!(self.treatment(signal), Treatment::Handle) {
+                self.held.push_back(seen(Held { signal, info }, self.pid, self.kernel().identity().pid));
+            }
+        }
+        let (stopped, position) = match found {
+            Found::Here(stopped, position) => (stopped, position),
+            Found::Not(stopped) => return Ok(Next::Go(stopped, 0)),
+            Found::Event(event) => return Ok(Next::Event(event)),
+        };
+        let Some(held) = self.held.remove(due) else { return Ok(Next::Go(stopped, 0)) };
+        let mut record = signals::record(Placement::State, &held, mask, mask, &stopped.registers()?, 0);
+        let bytes = position.encode();
+        record.segments.push(Segment { address: 0, role: SegmentRole::Position, arg: 0, bytes });
+        stopped.set_siginfo(&held.info)?;
+        self.append(&record, "a signal")?;
+        self.deliver(stopped, held.signal)
     }
 
     /// Gives the held signals back to the kernel, before the call that begins: it interrupts that call if it blocks, and is
@@ -219,6 +293,11 @@ impl Recorder<'_> {
         let pid = stopped.pid();
         let (mut now, mut later) = (Vec::<Held>::new(), VecDeque::new());
         for held in self.held.drain(..) {
+            // It came while the process was made to make a call of ftrun's.
+            if is_own_stop(held.signal, &held.info) {
+                self.stop_sent = false;
+                continue;
+            }
             let waits = held.signal < libc::SIGRTMIN() && now.iter().any(|h| h.signal == held.signal);
             if waits { later.push_back(held) } else { now.push(held) }
         }
@@ -235,7 +314,11 @@ impl Recorder<'_> {
                     return Ok(Ran::Returned(stopped));
                 }
                 // SIGSTOP cannot be blocked.
-                Event::Signal(stopped, signal) => stopped.run(Resume::Continue, signal)?,
+                Event::Signal(stopped, signal) => {
+                    let own = is_own_stop(signal, &stopped.siginfo()?);
+                    self.stop_sent &= !own;
+                    stopped.run(Resume::Continue, if own { 0 } else { signal })?
+                }
                 Event::Dead(status) => return Ok(Ran::Dead(status)),
                 other => {
                     let found = other.name();
@@ -298,8 +381,9 @@ impl Recorder<'_> {
                 event = match event {
                     Event::Signal(stopped, signal) => {
                         let treatment = self.treatment(signal);
+                        let info = stopped.siginfo()?;
+                        self.stop_sent &= !is_own_stop(signal, &info);
                         if matches!(treatment, Treatment::Handle | Treatment::Fatal) {
-                            let info = stopped.siginfo()?;
                             self.held.push_back(seen(Held { signal, info }, pid, self.kernel().identity().pid));
                         }
                         stopped.run(Resume::Continue, if treatment == Treatment::Pass { signal } else { 0 })?

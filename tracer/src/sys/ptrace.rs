@@ -134,6 +134,23 @@ pub fn set_xstate(pid: i32, state: &[u8]) -> Result<(), Errno> {
     request(libc::PTRACE_SETREGSET, pid, NT_X86_XSTATE, &raw mut vector as usize).map(drop)
 }
 
+/// Sets the one hardware breakpoint that is used here: the tracee stops before the instruction at `address`; `None` takes it away.
+///
+/// # Errors
+/// ESRCH when the tracee is gone, EINVAL or EPERM where there are no breakpoints.
+pub fn set_breakpoint(pid: i32, address: Option<u64>) -> Result<(), Errno> {
+    const CONTROL: usize = 7;
+    // DR7: breakpoint 0 of this process, on execution (Intel SDM volume 3, 18.2.4).
+    const EXECUTE_0: usize = 1;
+    let register = |number: usize| std::mem::offset_of!(libc::user, u_debugreg) + 8 * number;
+    request(libc::PTRACE_POKEUSER, pid, register(CONTROL), 0)?;
+    if let Some(address) = address {
+        request(libc::PTRACE_POKEUSER, pid, register(0), abi::size(address))?;
+        request(libc::PTRACE_POKEUSER, pid, register(CONTROL), EXECUTE_0)?;
+    }
+    Ok(())
+}
+
 /// The siginfo of a signal-delivery-stop.
 ///
 /// # Errors

@@ -1,0 +1,157 @@
+//! A point between two calls of the server, told by its state.
+//!
+//! Two points with the same registers and the same memory, and no input between them, have the same future: either is a right
+//! place for what happened at the other. So a position needs no counter of instructions; a replica that comes to a state that is the
+//! recorded one is there.
+
+use thiserror::Error;
+
+/// The registers of a position, in this order: rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8 to r15, rip, rflags, the bases of fs and
+/// gs.
+pub const REGISTERS: usize = 20;
+/// Index of rip.
+pub const RIP: usize = 16;
+/// Index of rflags.
+pub const FLAGS: usize = 17;
+/// Most words of memory that a position holds.
+pub const MAX_WORDS: usize = 32;
+/// Most pages that a position holds.
+pub const MAX_PAGES: usize = 24;
+/// Bytes of a page.
+pub const PAGE_LEN: usize = 4096;
+/// Bytes before the words: the registers, both digests, the number of words.
+const FIXED_LEN: usize = 8 * (REGISTERS + 3);
+const WORD_LEN: usize = 16;
+const PAGE_ENTRY_LEN: usize = 8 + PAGE_LEN;
+
+/// A point of the server's execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// As [`REGISTERS`] says. Of the flags, trap and resume are 0.
+    pub registers: [u64; REGISTERS],
+    /// Digest of the extended state: x87, vectors.
+    pub extended: u64,
+    /// Digest of all memory that the server can write.
+    pub memory: u64,
+    /// Words of memory that were written shortly before, address and content: what tells the rounds of a loop apart
+    /// without a look at all memory. Ascending addresses.
+    pub words: Vec<(u64, u64)>,
+    /// The pages of those words, address and content: where another round of a loop has the same words, more of them are found
+    /// here. Ascending addresses.
+    pub pages: Vec<(u64, Vec<u8>)>,
+}
+
+/// Why bytes are no position.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+pub enum PositionError {
+    /// The length does not fit.
+    #[error(
+        "a position of {found} bytes, expected {FIXED_LEN}, 16 for each of at most {MAX_WORDS} words, and {PAGE_ENTRY_LEN} for each of at most {MAX_PAGES} pages"
+    )]
+    Length {
+        /// Bytes there.
+        found: usize,
+    },
+    /// The words or pages are not in order.
+    #[error("the words or the pages of a position are not in ascending order")]
+    Order,
+}
+
+impl Position {
+    /// Its bytes: the registers, both digests, the number of words, then address and content of each word and each page; little
+    /// endian.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let fixed = self.registers.iter().copied().chain([self.extended, self.memory, self.words.len() as u64]);
+        let words = self.words.iter().flat_map(|&(address, content)| [address, content]);
+        let mut bytes: Vec<u8> = fixed.chain(words).flat_map(u64::to_le_bytes).collect();
+        for (address, content) in &self.pages {
+            bytes.extend_from_slice(&address.to_le_bytes());
+            bytes.extend_from_slice(content);
+        }
+        bytes
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When the length or the order of words or pages is not that of a position.
+    pub fn decode(bytes: &[u8]) -> Result<Self, PositionError> {
+        let wrong = PositionError::Length { found: bytes.len() };
+        let numbers = |bytes: &[u8]| -> Vec<u64> {
+            bytes.chunks_exact(8).map(|chunk| chunk.try_into().map_or(0, u64::from_le_bytes)).collect()
+        };
+        let (fixed, rest) = bytes.split_at_checked(FIXED_LEN).ok_or(wrong)?;
+        let fixed = numbers(fixed);
+        let count = usize::try_from(fixed[REGISTERS + 2]).ok().filter(|count| *count <= MAX_WORDS).ok_or(wrong)?;
+        let (words, pages) = rest.split_at_checked(count * WORD_LEN).ok_or(wrong)?;
+        if pages.len() % PAGE_ENTRY_LEN != 0 || pages.len() / PAGE_ENTRY_LEN > MAX_PAGES {
+            return Err(wrong);
+        }
+        let words: Vec<(u64, u64)> = numbers(words).chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+        let pages: Vec<(u64, Vec<u8>)> =
+            pages.chunks_exact(PAGE_ENTRY_LEN).map(|entry| (numbers(&entry[..8])[0], entry[8..].to_vec())).collect();
+        let unordered = words.windows(2).any(|pair| pair[0].0 >= pair[1].0);
+        if unordered || pages.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+            return Err(PositionError::Order);
+        }
+        let mut registers = [0; REGISTERS];
+        registers.copy_from_slice(&fixed[..REGISTERS]);
+        Ok(Self { registers, extended: fixed[REGISTERS], memory: fixed[REGISTERS + 1], words, pages })
+    }
+
+    /// Its instruction pointer.
+    #[must_use]
+    pub fn rip(&self) -> u64 {
+        self.registers[RIP]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(words: &[(u64, u64)]) -> Position {
+        let mut registers = [0; REGISTERS];
+        for (at, register) in registers.iter_mut().enumerate() {
+            *register = 0x1111 * at as u64;
+        }
+        Position { registers, extended: 5, memory: u64::MAX, words: words.to_vec(), pages: Vec::new() }
+    }
+
+    fn pages(addresses: &[u64]) -> Vec<(u64, Vec<u8>)> {
+        addresses.iter().map(|&at| (at, vec![(at >> 12 & 0xff) as u8; PAGE_LEN])).collect()
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        for words in [&[][..], &[(8, 1)], &[(8, 1), (16, 2), (4096, u64::MAX)]] {
+            for addresses in [&[][..], &[4096], &[4096, 8192, 1 << 40]] {
+                let position = Position { pages: pages(addresses), ..position(words) };
+                assert_eq!(Position::decode(&position.encode()), Ok(position));
+            }
+        }
+    }
+
+    #[test]
+    fn other_lengths_and_orders_are_refused() {
+        let whole = Position { pages: pages(&[4096, 8192]), ..position(&[(8, 1), (16, 2)]) };
+        let bytes = whole.encode();
+        let without = FIXED_LEN + 2 * WORD_LEN;
+        for len in (0..bytes.len()).filter(|len| *len != without && *len != without + PAGE_ENTRY_LEN) {
+            assert_eq!(Position::decode(&bytes[..len]), Err(PositionError::Length { found: len }));
+        }
+        let many: Vec<(u64, u64)> = (0..=MAX_WORDS as u64).map(|at| (8 * at, at)).collect();
+        assert!(matches!(Position::decode(&position(&many).encode()), Err(PositionError::Length { .. })));
+        let many: Vec<u64> = (1..=MAX_PAGES as u64 + 1).map(|at| at << 12).collect();
+        let many = Position { pages: pages(&many), ..position(&[]) };
+        assert!(matches!(Position::decode(&many.encode()), Err(PositionError::Length { .. })));
+        for addresses in [[8192, 4096], [4096, 4096]] {
+            let position = Position { pages: pages(&addresses), ..position(&[]) };
+            assert_eq!(Position::decode(&position.encode()), Err(PositionError::Order));
+        }
+        for words in [[(16, 1), (8, 2)], [(8, 1), (8, 1)]] {
+            assert_eq!(Position::decode(&position(&words).encode()), Err(PositionError::Order));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+// A timer at 1 ms into code that makes no call: `storm KIND TICKS`. Each tick mixes the state that it finds into the result.
+// cflags: -mavx512f
+#include "../guest.h"
+
+#include <immintrin.h>
+#include <signal.h>
+#include <sys/time.h>
+
+static volatile unsigned long ticks, mixed, counter;
+static unsigned long goal, table[4096];
+
+static void tick(int signal, siginfo_t *info, void *context) {
+    (void)signal;
+    (void)info;
+    const ucontext_t *state = context;
+    ticks++;
+    // Where it was, and with what: the least shift of a position changes the result.
+    mixed = mixed * 31 + counter;
+    for (int i = 0; i <= REG_EFL; i++) mixed = mixed * 31 + (unsigned long)state->uc_mcontext.gregs[i];
+}
+
+static void memory(void) {
+    for (unsigned long x = 1; ticks < goal;) {
+        x = x * 6364136223846793005UL + 1442695040888963407UL;
+        table[x >> 52] += x;
+        counter = counter + 1;
+    }
+}
+
+static void registers(void) {
+    for (unsigned long x = 1; ticks < goal;) {
+        for (int i = 0; i < 100000; i++) {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            __asm__ volatile("" : "+r"(x));
+        }
+        table[0] += x;
+    }
+}
+
+static void strings(void) {
+    static char one[1 << 20], other[1 << 20];
+    while (ticks < goal) {
+        void *to = one;
+        size_t length = sizeof one;
+        __asm__ volatile("rep stosb" : "+D"(to), "+c"(length) : "a"((int)counter) : "memory");
+        const void *from = one;
+        to = other, length = sizeof other;
+        __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(length)::"memory");
+        counter = counter + (unsigned char)other[counter % sizeof other] + 1;
+    }
+}
+
+static void x87(void) {
+    for (long double x = 1.5L; ticks < goal;) {
+        x = x * 1.0000001L + 0.5L;
+        if (x > 1e10L) x = x / 3e9L;
+        memcpy(table, &x, 10);
+    }
+}
+
+static void vectors(void) {
+    __m512i one = _mm512_set1_epi64(3), other = _mm512_set1_epi64((long long)0x9e3779b97f4a7c15);
+    while (ticks < goal) {
+        for (int i = 0; i < 100000; i++) {
+            one = _mm512_add_epi64(_mm512_xor_si512(one, other), _mm512_slli_epi64(one, 7));
+            __asm__ volatile("" : "+v"(one));
+        }
+        _mm512_storeu_si512(table, one);
+    }
+}
+
+static unsigned long fibonacci(int n) {
+    counter = counter + 1;
+    return n < 2 ? (unsigned long)n : fibonacci(n - 1) + fibonacci(n - 2);
+}
+
+static void recursion(void) {
+    while (ticks < goal) table[0] += fibonacci(20);
+}
+
+static void spin(void) {
+    while (ticks < goal) {}
+}
+
+static void trees(void) {
+    // Pointers all over the heap.
+    struct node {
+        struct node *down[2];
+        unsigned long key;
+    } *root = NULL;
+    for (unsigned long x = 1; ticks < goal; counter = counter + 1) {
+        x = x * 6364136223846793005UL + 1442695040888963407UL;
+        struct node **at = &root;
+        while (*at && (*at)->key != x >> 52) at = &(*at)->down[x >> 52 > (*at)->key];
+        if (!*at) {
+            *at = calloc(1, sizeof **at);
+            (*at)->key = x >> 52;
+        }
+        table[x >> 52] += (*at)->key + x;
+    }
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} kinds[] = {{"memory", memory}, {"registers", registers}, {"strings", strings},     {"x87", x87},
+             {"vectors", vectors}, {"recursion", recursion}, {"spin", spin}, {"trees", trees}};
+
+int main(int argc, char **argv) {
+    CHECK(argc == 3);
+    goal = strtoul(argv[2], NULL, 10);
+    struct sigaction action = {.sa_sigaction = tick, .sa_flags = SA_SIGINFO};
+    OK(sigaction(SIGALRM, &action, NULL));
+    struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcmp(kinds[i].name, argv[1]) != 0) continue;
+        OK(setitimer(ITIMER_REAL, &often, NULL));
+        kinds[i].run();
+        OK(setitimer(ITIMER_REAL, &never, NULL));
+        unsigned long sum = 0;
+        for (size_t at = 0; at < 4096; at++) sum = sum * 31 + table[at];
+        printf("%lu ticks, %lx, %lx\n", ticks, mixed, sum);
+        return 0;
+    }
+    fprintf(stderr, "storm: no %s\n", argv[1]);
+    return 2;
+}

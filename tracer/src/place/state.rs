@@ -1,0 +1,215 @@
+//! The state of a stopped process as a position.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use common::abi;
+use common::digest::Digest;
+use common::position::{FLAGS, MAX_PAGES, Position, REGISTERS, RIP};
+use common::syscall::Memory;
+
+use super::PlaceError;
+use crate::interceptor;
+use crate::launch::{self, Mapping};
+use crate::tracee::{Registers, Stopped};
+
+const PAGE: usize = 4096;
+/// What is read at once.
+const CHUNK: usize = 64 * PAGE;
+/// Flags that belong to whoever debugs: trap, resume.
+const OF_DEBUGGERS: u64 = 1 << 8 | 1 << 16;
+
+/// The registers as a position has them.
+#[must_use]
+pub fn general(regs: &Registers) -> [u64; REGISTERS] {
+    let mut all = [
+        regs.rax,
+        regs.rbx,
+        regs.rcx,
+        regs.rdx,
+        regs.rsi,
+        regs.rdi,
+        regs.rbp,
+        regs.rsp,
+        regs.r8,
+        regs.r9,
+        regs.r10,
+        regs.r11,
+        regs.r12,
+        regs.r13,
+        regs.r14,
+        regs.r15,
+        regs.rip,
+        regs.eflags,
+        regs.fs_base,
+        regs.gs_base,
+    ];
+    all[FLAGS] &= !OF_DEBUGGERS;
+    all
+}
+
+/// The same without a trace of breakpoints and single steps, which would go into a signal's frame.
+#[must_use]
+pub fn undebugged(regs: &Registers) -> Registers {
+    let mut regs = *regs;
+    regs.eflags &= !OF_DEBUGGERS;
+    regs
+}
+
+/// A digest of the extended state in the XSAVE layout, as the kernel gives it: with the initial values of components that are not
+/// in use. Left out is what says nothing of the program: which components are in use, and the x87 unit's last instruction,
+/// of which some processors save the place only after an exception.
+fn extended_digest(state: &[u8]) -> u64 {
+    const LAST_X87: std::ops::Range<usize> = 6..24;
+    const SOFTWARE_AND_HEADER: std::ops::Range<usize> = 464..576;
+    let mut digest = Digest::new();
+    let mut put = |range: std::ops::Range<usize>| {
+        digest.bytes(state.get(range.start..range.end.min(state.len())).unwrap_or_default());
+    };
+    put(0..LAST_X87.start);
+    put(LAST_X87.end..SOFTWARE_AND_HEADER.start);
+    put(SOFTWARE_AND_HEADER.end..state.len().max(SOFTWARE_AND_HEADER.end));
+    digest.finish()
+}
+
+/// Which pages have never been touched: they read as zeros.
+struct Touched {
+    pagemap: File,
+}
+
+impl Touched {
+    fn of(pid: i32) -> Result<Self, PlaceError> {
+        let pagemap = File::open(format!("/proc/{pid}/pagemap")).map_err(|error| PlaceError::Pages { pid, error })?;
+        Ok(Self { pagemap })
+    }
+
+    /// For each page of a run.
+    fn within(&self, pid: i32, start: u64, pages: usize) -> Result<Vec<bool>, PlaceError> {
+        // Bits 63 and 62: present, swapped (Documentation/admin-guide/mm/pagemap.rst).
+        const THERE: u64 = 1 << 63 | 1 << 62;
+        let mut raw = vec![0; 8 * pages];
+        let at = start / PAGE as u64 * 8;
+        self.pagemap.read_exact_at(&mut raw, at).map_err(|error| PlaceError::Pages { pid, error })?;
+        Ok(raw.chunks_exact(8).map(|entry| entry.try_into().map_or(0, u64::from_le_bytes) & THERE != 0).collect())
+    }
+}
+
+/// Whether pages of it that were never touched are zeros.
+fn is_anonymous(area: &Mapping) -> bool {
+    !area.shared && (area.name.is_empty() || area.name.starts_with('['))
+}
+
+/// A digest of all memory that the server can write, and not ftrun's own. Pages of zeros do not count: whether one was ever
+/// touched is nothing that the server could see.
+fn memory_digest(stopped: &Stopped) -> Result<u64, PlaceError> {
+    let pid = stopped.pid();
+    let touched = Touched::of(pid)?;
+    let mut digest = Digest::new();
+    let mut buffer = vec![0; CHUNK];
+    for area in launch::maps(pid)? {
+        if area.prot & libc::PROT_WRITE == 0 || interceptor::is_own(area.start, area.end) {
+            continue;
+        }
+        for start in (area.start..area.end).step_by(CHUNK) {
+            let len = CHUNK.min(abi::size(area.end - start));
+            let there =
+                if is_anonymous(&area) { touched.within(pid, start, len / PAGE)? } else { vec![true; len / PAGE] };
+            if !there.contains(&true) {
+                continue;
+            }
+            let buffer = &mut buffer[..len];
+            // Behind the end of a mapped file nothing can be read.
+            let whole = stopped.read(start, buffer).is_ok();
+            for (at, page) in buffer.chunks_mut(PAGE).enumerate() {
+                let address = start + (at * PAGE) as u64;
+                let is_there = there[at] && (whole || stopped.read(address, page).is_ok());
+                if is_there && page.iter().any(|&byte| byte != 0) {
+                    digest.word(address);
+                    digest.bytes(page);
+                }
+            }
+        }
+    }
+    Ok(digest.finish())
+}
+
+/// The position of a process that stands at `regs`; `words` are the addresses of the words that it is to hold.
+///
+/// # Errors
+/// When the process is gone.
+pub fn position(stopped: &Stopped, regs: &Registers, words: &[u64]) -> Result<Position, PlaceError> {
+    let content = |&address: &u64| {
+        let mut word = [0; 8];
+        stopped.read(address, &mut word).ok().map(|()| (address, u64::from_le_bytes(word)))
+    };
+    let pages: BTreeSet<u64> = words.iter().map(|word| word & !(PAGE as u64 - 1)).collect();
+    let page = |&address: &u64| Some((address, stopped.bytes(address, PAGE).ok()?));
+    Ok(Position {
+        registers: general(regs),
+        extended: extended_digest(&stopped.xstate()?),
+        memory: memory_digest(stopped)?,
+        words: words.iter().filter_map(content).collect(),
+        pages: pages.iter().take(MAX_PAGES).filter_map(page).collect(),
+    })
+}
+
+/// How far a process agrees with a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreement {
+    /// It is there.
+    Whole,
+    /// The registers or the words differ.
+    Other,
+    /// Those agree, and this word differs: its address, and what it is at the position.
+    Word(u64, u64),
+    /// All that the position holds agrees, and something else differs.
+    Near,
+}
+
+/// Compares a process that stands at `regs` with a position: what is cheap first.
+///
+/// # Errors
+/// When the process is gone.
+pub fn compare(stopped: &Stopped, regs: &Registers, position: &Position) -> Result<Agreement, PlaceError> {
+    if regs.rip != position.registers[RIP] || general(regs) != position.registers {
+        return Ok(Agreement::Other);
+    }
+    for (address, content) in &position.words {
+        let mut word = [0; 8];
+        if stopped.read(*address, &mut word).is_err() || u64::from_le_bytes(word) != *content {
+            return Ok(Agreement::Other);
+        }
+    }
+    for (address, content) in &position.pages {
+        let Ok(found) = stopped.bytes(*address, PAGE) else { return Ok(Agreement::Near) };
+        let mut words = content.chunks_exact(8).zip(found.chunks_exact(8)).zip((*address..).step_by(8));
+        if let Some(((expected, _), at)) = words.find(|((expected, found), _)| expected != found) {
+            return Ok(Agreement::Word(at, expected.try_into().map_or(0, u64::from_le_bytes)));
+        }
+    }
+    if extended_digest(&stopped.xstate()?) != position.extended || memory_digest(stopped)? != position.memory {
+        return Ok(Agreement::Near);
+    }
+    Ok(Agreement::Whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_nothing_of_the_program_is_left_out() {
+        let state: Vec<u8> = (0..1088u32).map(|at| (at % 251) as u8).collect();
+        let digest = extended_digest(&state);
+        for at in 0..state.len() {
+            let mut other = state.clone();
+            other[at] ^= 1;
+            let counts = !(6..24).contains(&at) && !(464..576).contains(&at);
+            assert_eq!(extended_digest(&other) != digest, counts, "byte {at}");
+        }
+        // A layout that ends early, and none.
+        assert_ne!(extended_digest(&state[..576]), digest);
+        let _ = extended_digest(&[]);
+    }
+}
