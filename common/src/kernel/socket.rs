@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::address;
 use super::descriptor::DescriptionId;
 use super::path::PathBytes;
 use crate::ids::ConnId;
@@ -85,6 +86,7 @@ pub struct BoundTo {
     /// Names the bind for all replicas and the proxy.
     pub id: ListenerId,
     /// What the server asked for, with the port resolved.
+    #[serde(with = "address::whole")]
     pub asked: SocketAddr,
 }
 
@@ -107,6 +109,7 @@ pub enum TcpState {
     /// Connected, or being connected, by the server to someone.
     Outgoing {
         /// To whom.
+        #[serde(with = "address::whole")]
         remote: SocketAddr,
     },
 }
@@ -121,6 +124,7 @@ pub struct Tcp {
     /// Where it stands.
     pub state: TcpState,
     /// The own address of an accepted socket, as the server is to see it.
+    #[serde(with = "address::whole_option")]
     pub local: Option<SocketAddr>,
     /// Options; an accepted socket begins with its listener's.
     pub options: Options,
@@ -147,8 +151,10 @@ pub struct Udp {
     /// As given to socket(2).
     pub protocol: i32,
     /// Own address, when bound.
+    #[serde(with = "address::whole_option")]
     pub bound: Option<SocketAddr>,
     /// Default destination, when connected.
+    #[serde(with = "address::whole_option")]
     pub connected: Option<SocketAddr>,
     /// Options.
     pub options: Options,

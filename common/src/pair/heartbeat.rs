@@ -62,6 +62,12 @@ pub enum HeartbeatError {
         /// The role.
         found: u8,
     },
+    /// A byte that means nothing yet.
+    #[error("a heartbeat has {found} behind its role, expected 0")]
+    Reserved {
+        /// The byte.
+        found: u8,
+    },
 }
 
 impl Heartbeat {
@@ -110,6 +116,9 @@ impl Heartbeat {
             3 => Role::Solo,
             found => return Err(HeartbeatError::Role { found }),
         };
+        if bytes[7] != 0 {
+            return Err(HeartbeatError::Reserved { found: bytes[7] });
+        }
         Ok(Self { log_id: u64_at(8), epoch: Epoch(u64_at(16)), role, counter: u64_at(24) })
     }
 }

@@ -14,6 +14,15 @@ fn only(kernel: &mut Kernel) -> Progress {
 }
 
 #[test]
+fn the_scope_of_a_link_local_address_is_part_of_the_model() {
+    let mut kernel = fresh();
+    kernel.takes(call(libc::SYS_socket, 3, &[10, 1, 0]));
+    kernel.takes(call(libc::SYS_connect, 0, &[3, 0x1000, 28]).input(1, &sockaddr("[fe80::1%3]:9")));
+    let copy = Kernel::decode(&kernel.encode().unwrap()).unwrap();
+    assert_eq!(copy.unprotected().into_iter().collect::<Vec<_>>(), ["tcp to [fe80::1%3]:9"]);
+}
+
+#[test]
 fn a_listener_is_numbered_when_it_is_bound() {
     let mut kernel = fresh();
     assert_eq!(kernel.next_listener_id(), ListenerId(0));
