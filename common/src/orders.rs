@@ -259,4 +259,12 @@ mod tests {
             assert_eq!(ResumeHeader::decode(&header.encode()), Some(header));
         }
     }
+
+    #[test]
+    fn nothing_stands_behind_a_short_address() {
+        let peer = "10.1.2.3:4567".parse().unwrap();
+        let mut bytes = ResumeHeader { epoch: Epoch(3), conn: ConnId { epoch: Epoch(2), peer } }.encode();
+        bytes[44] = 1;
+        assert_eq!(ResumeHeader::decode(&bytes), None);
+    }
 }

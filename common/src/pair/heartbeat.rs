@@ -141,4 +141,13 @@ mod tests {
             assert_eq!(Heartbeat::decode(&sound[1..]), Err(HeartbeatError::Length { found: 35 }));
         }
     }
+
+    #[test]
+    fn the_byte_that_means_nothing_is_checked() {
+        let mut bytes = Heartbeat { log_id: 0, epoch: Epoch(0), role: Role::Primary, counter: 0 }.encode();
+        bytes[7] = 1;
+        let crc = crc32fast::hash(&bytes[..32]);
+        bytes[32..].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(Heartbeat::decode(&bytes), Err(HeartbeatError::Reserved { found: 1 }));
+    }
 }
