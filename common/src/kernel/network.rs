@@ -75,7 +75,7 @@ impl Kernel {
     pub(super) fn bind(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
         let asked = call.input(1)?;
         let local = call.role(SegmentRole::Local).unwrap_or(asked);
-        let path = address::unix_path(asked).map(|path| self.identity.resolve(&path.0));
+        let path = address::unix_path(asked).map(|path| self.identity.resolve(call, &path.0)).transpose()?;
         let internet =
             || address::internet(local).ok_or_else(|| call.inconsistent("an IPv4 or IPv6 address", "another"));
         let id = ListenerId(self.next_listener);
