@@ -120,7 +120,6 @@ const NAME_LEN: usize = 15;
 
 impl Identity {
     /// What a path means that the server uses.
-    #[must_use]
     pub(super) fn resolve(&self, call: &Call<'_>, name: &[u8]) -> Result<PathBytes, ModelError> {
         call.bounded(self.cwd.join(&self.root, name))
     }

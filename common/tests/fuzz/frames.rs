@@ -35,7 +35,7 @@ fn header(header: &FrameHeader) -> Vec<u8> {
 fn repair(bytes: &mut [u8], length: bool) {
     let Some((header, payload)) = bytes.split_first_chunk_mut::<FRAME_HEADER_LEN>() else { return };
     if length {
-        let stored = u32::try_from(payload.len()).unwrap();
+        let stored = u32::try_from(payload.len()).expect("a test's payload is short");
         header[36..40].copy_from_slice(&stored.to_le_bytes());
         if header[6] & 1 == 0 {
             header[32..36].copy_from_slice(&stored.to_le_bytes());

@@ -153,7 +153,7 @@ fn canonical<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>,
     let (message, peak) = measured(|| codec::decode::<T>(bytes));
     prop_assert!(peak <= MAX_MESSAGE + 64 * bytes.len() + (2 << 20), "{} bytes of memory for {}", peak, bytes.len());
     let Ok(message) = message else { return Ok(None) };
-    prop_assert_eq!(&codec::encode(&message).unwrap()[..], bytes);
+    prop_assert_eq!(&codec::encode(&message).expect("what was decoded encodes")[..], bytes);
     Ok(Some(message))
 }
 
@@ -162,7 +162,7 @@ fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(
     message: &T,
     changed: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), TestCaseError> {
-    let sound = codec::encode(message).unwrap();
+    let sound = codec::encode(message).expect("a message encodes");
     let back = canonical::<T>(&sound)?;
     prop_assert_eq!(back.as_ref(), Some(message));
     let mut bytes = sound.clone();

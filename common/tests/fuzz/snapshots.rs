@@ -40,7 +40,7 @@ pub(crate) fn small(log_id: u64) -> Manifest {
 
 /// The header that fits a body.
 fn sealed(body: &[u8]) -> Vec<u8> {
-    let mut out = small(1).encode().unwrap()[..16].to_vec();
+    let mut out = small(1).encode().expect("it is sound")[..16].to_vec();
     out.extend((body.len() as u64).to_le_bytes());
     out.extend(ContentHash::of(body).0);
     out.extend(crc32fast::hash(&out).to_le_bytes());
@@ -53,7 +53,7 @@ fn canonical(bytes: &[u8]) -> Result<(), TestCaseError> {
     let (manifest, peak) = measured(|| Manifest::decode(bytes));
     prop_assert!(peak <= (65 << 20) + 64 * bytes.len(), "{} bytes of memory for a manifest of {}", peak, bytes.len());
     if let Ok(manifest) = manifest {
-        prop_assert_eq!(&manifest.encode().unwrap()[..], bytes);
+        prop_assert_eq!(&manifest.encode().expect("what was decoded encodes")[..], bytes);
         for area in &manifest.memory {
             prop_assert_eq!(area.ranges().count(), area.chunks.len());
             prop_assert!(area.ranges().all(|(range, _)| range.start < range.end && range.end <= area.end));
