@@ -22,6 +22,10 @@ pub struct SocketOption {
     pub value: Vec<u8>,
 }
 
+/// Upper bound of the options of a socket in bytes, above what the kernel allows (net.core.optmem_max). Accepted sockets begin
+/// with their listener's: without it a forged log could fill the memory with few records.
+pub(super) const MAX_OPTIONS: usize = 1 << 20;
+
 /// The options in the order of their last setting.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Options(pub Vec<SocketOption>);
@@ -44,6 +48,11 @@ impl Options {
     pub fn reset_at_close(&self) -> bool {
         let linger = self.get(libc::SOL_SOCKET, libc::SO_LINGER).and_then(|value| value.first_chunk::<8>());
         linger.is_some_and(|value| value[..4] != [0; 4] && value[4..] == [0; 4])
+    }
+
+    /// Bytes that they take.
+    pub(super) fn size(&self) -> usize {
+        self.0.iter().map(|option| size_of::<SocketOption>() + option.value.len()).sum()
     }
 
     pub(super) fn set(&mut self, option: SocketOption) {
