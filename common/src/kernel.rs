@@ -18,7 +18,6 @@ mod epoll;
 mod event;
 mod file;
 mod identity;
-#[cfg(test)]
 mod invariants;
 mod names;
 mod network;
@@ -36,6 +35,7 @@ mod unprotected;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 pub use call::{CallName, ModelError};
 pub use connections::Connections;
@@ -52,6 +52,7 @@ pub use socket::{
 };
 pub use timer::{IntervalTimers, Setting};
 
+use crate::codec::{self, CodecError};
 use crate::ids::{ConnId, Epoch};
 use crate::orders::{ListenerId, Progress};
 use crate::record::{Instruction, Kind, Record};
@@ -119,6 +120,28 @@ pub struct ModelListener {
     pub reuse_addr: bool,
     /// The socket.
     pub description: DescriptionId,
+}
+
+/// Why bytes are no model.
+#[derive(Debug, Error)]
+pub enum DecodeError {
+    /// They are no encoding of one.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// They are not what the same model is encoded to: something comes twice or out of order.
+    #[error("the model is not encoded as ftrun encodes it, first at byte {at} of {length}: it was not made by ftrun")]
+    Form {
+        /// The first byte that differs.
+        at: usize,
+        /// Bytes there.
+        length: usize,
+    },
+    /// No records lead to such a model.
+    #[error("the model contradicts itself: {rule}: it was not made by ftrun")]
+    Broken {
+        /// What is wrong.
+        rule: String,
+    },
 }
 
 /// The model. See the module.
@@ -193,6 +216,30 @@ impl Kernel {
             ended: None,
             unlistened: Aside::default(),
         }
+    }
+
+    /// Its bytes, as they stand in a snapshot.
+    ///
+    /// # Errors
+    /// When it is larger than a message may be.
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode(self)
+    }
+
+    /// Reads an encoded model. Each model has one encoding, and what holds of every model is checked: records can be applied to it
+    /// as to any other.
+    ///
+    /// # Errors
+    /// When the bytes are no model, or one that no records lead to.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let kernel: Self = codec::decode(bytes)?;
+        let again = kernel.encode()?;
+        if again != bytes {
+            let at = again.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+            return Err(DecodeError::Form { at, length: bytes.len() });
+        }
+        kernel.check().map_err(|rule| DecodeError::Broken { rule })?;
+        Ok(kernel)
     }
 
     /// Lets the model follow one record. Records must come in the order of the log, each once.

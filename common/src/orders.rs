@@ -241,7 +241,9 @@ impl ResumeHeader {
             6 => SocketAddr::from((<[u8; 16]>::try_from(&bytes[29..45]).ok()?, port)),
             _ => return None,
         };
-        Some(Self { epoch: Epoch(number(8)?), conn: ConnId { epoch: Epoch(number(20)?), peer } })
+        let header = Self { epoch: Epoch(number(8)?), conn: ConnId { epoch: Epoch(number(20)?), peer } };
+        // Behind a short address stand zeros.
+        (header.encode() == *bytes).then_some(header)
     }
 }
 
@@ -256,5 +258,13 @@ mod tests {
                 ResumeHeader { epoch: Epoch(3), conn: ConnId { epoch: Epoch(2), peer: peer.parse().unwrap() } };
             assert_eq!(ResumeHeader::decode(&header.encode()), Some(header));
         }
+    }
+
+    #[test]
+    fn nothing_stands_behind_a_short_address() {
+        let peer = "10.1.2.3:4567".parse().unwrap();
+        let mut bytes = ResumeHeader { epoch: Epoch(3), conn: ConnId { epoch: Epoch(2), peer } }.encode();
+        bytes[44] = 1;
+        assert_eq!(ResumeHeader::decode(&bytes), None);
     }
 }

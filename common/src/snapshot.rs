@@ -36,7 +36,7 @@ pub const PAGE_LEN: u64 = 4096;
 /// First bytes of an encoded manifest.
 pub const SNAPSHOT_MAGIC: [u8; 8] = *b"FTRUNSNP";
 /// Version of the encoded manifest: raised with every change of [`Manifest`] or of a type in it.
-pub const SNAPSHOT_VERSION: u32 = 3;
+pub const SNAPSHOT_VERSION: u32 = 4;
 const HEADER_LEN: usize = 60;
 
 /// BLAKE3 of the bytes of a chunk: their name in every store.
@@ -108,7 +108,9 @@ impl Area {
     /// The addresses of each chunk, in order.
     pub fn ranges(&self) -> impl Iterator<Item = (Range<u64>, &Chunk)> {
         let starts = (self.start..self.end).step_by(CHUNK_LEN);
-        starts.zip(&self.chunks).map(|(start, chunk)| (start..self.end.min(start + CHUNK_LEN as u64), chunk))
+        starts
+            .zip(&self.chunks)
+            .map(|(start, chunk)| (start..self.end.min(start.saturating_add(CHUNK_LEN as u64)), chunk))
     }
 }
 

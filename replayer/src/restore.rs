@@ -5,9 +5,8 @@
 use std::sync::Arc;
 
 use common::abi;
-use common::codec;
 use common::ids::Lsn;
-use common::kernel::Kernel;
+use common::kernel::{self, Kernel};
 use common::snapshot::{Area, Chunk, ContentHash, ContentSource, Manifest, StoreError};
 use common::syscall::{Memory, nr};
 use nix::errno::Errno;
@@ -54,7 +53,7 @@ pub enum RestoreError {
     Store(#[from] StoreError),
     /// The model cannot be decoded.
     #[error("the snapshot's kernel-state model: {0}")]
-    Model(#[from] codec::CodecError),
+    Model(#[from] kernel::DecodeError),
     /// Memory that is shared with it could not be made.
     #[error("no memory to share with the server's process: {0}")]
     Shared(Errno),
@@ -97,7 +96,7 @@ pub fn restore(
     if !lacking.is_empty() {
         return Err(RestoreError::Features(lacking));
     }
-    let kernel: Kernel = codec::decode(&manifest.kernel)?;
+    let kernel = Kernel::decode(&manifest.kernel)?;
     let regs =
         ptrace::registers_from_bytes(&manifest.registers).ok_or(RestoreError::Registers(manifest.registers.len()))?;
     let shared = Arc::new(Shared::new().map_err(RestoreError::Shared)?);

@@ -134,7 +134,7 @@ pub fn capture(
         xstate: stopped.xstate()?,
         layout: layout(pid, brk)?,
         limits,
-        kernel: codec::encode(kernel)?,
+        kernel: kernel.encode()?,
         command: about.command,
         cwd: String::from_utf8_lossy(&kernel.identity().cwd.0).into_owned(),
     };

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::path::PathBytes;
 use crate::abi;
 
@@ -102,6 +104,65 @@ pub fn unix_path(raw: &[u8]) -> Option<PathBytes> {
     }
     let name = raw.get(2..)?.split(|&b| b == 0).next()?;
     (!name.is_empty()).then(|| PathBytes(name.to_vec()))
+}
+
+/// An address as it is encoded in a model. Serde's own way drops the scope, without which a link-local address means nothing.
+#[derive(Serialize, Deserialize)]
+enum Whole {
+    V4(Ipv4Addr, u16),
+    V6 { ip: Ipv6Addr, port: u16, flow: u32, scope: u32 },
+}
+
+impl From<SocketAddr> for Whole {
+    fn from(addr: SocketAddr) -> Self {
+        match addr {
+            SocketAddr::V4(addr) => Self::V4(*addr.ip(), addr.port()),
+            SocketAddr::V6(addr) => {
+                Self::V6 { ip: *addr.ip(), port: addr.port(), flow: addr.flowinfo(), scope: addr.scope_id() }
+            }
+        }
+    }
+}
+
+impl From<Whole> for SocketAddr {
+    fn from(whole: Whole) -> Self {
+        match whole {
+            Whole::V4(ip, port) => SocketAddrV4::new(ip, port).into(),
+            Whole::V6 { ip, port, flow, scope } => SocketAddrV6::new(ip, port, flow, scope).into(),
+        }
+    }
+}
+
+/// `#[serde(with = "address::whole")]`
+pub(super) mod whole {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, SocketAddr, Whole};
+
+    pub(in crate::kernel) fn serialize<S: Serializer>(addr: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
+        Whole::from(*addr).serialize(serializer)
+    }
+
+    pub(in crate::kernel) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+        Ok(Whole::deserialize(deserializer)?.into())
+    }
+}
+
+/// `#[serde(with = "address::whole_option")]`
+pub(super) mod whole_option {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, SocketAddr, Whole};
+
+    #[expect(clippy::ref_option, reason = "serde gives it so")]
+    pub(in crate::kernel) fn serialize<S: Serializer>(
+        addr: &Option<SocketAddr>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        addr.map(Whole::from).serialize(serializer)
+    }
+
+    pub(in crate::kernel) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        Ok(Option::<Whole>::deserialize(deserializer)?.map(SocketAddr::from))
+    }
 }
 
 #[cfg(test)]

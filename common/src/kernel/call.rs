@@ -5,7 +5,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::path::PathBytes;
+use super::path::{MAX_PATH, PathBytes};
 use crate::abi;
 pub(super) use crate::abi::{i32_at, i64_at, u32_at, u64_at};
 use crate::record::{Record, SegmentRole};
@@ -230,8 +230,19 @@ impl<'a> Call<'a> {
     }
 
     /// The absolute path that the recorder resolved.
-    pub(super) fn resolved_path(&self) -> Option<PathBytes> {
-        self.role(SegmentRole::Path).map(|bytes| PathBytes(bytes.to_vec()))
+    pub(super) fn resolved_path(&self) -> Result<Option<PathBytes>, ModelError> {
+        self.role(SegmentRole::Path).map(|bytes| self.bounded(PathBytes(bytes.to_vec()))).transpose()
+    }
+
+    /// A path that the model is to keep.
+    pub(super) fn bounded(&self, path: PathBytes) -> Result<PathBytes, ModelError> {
+        match path.0.len() {
+            ..=MAX_PATH => Ok(path),
+            length => {
+                let expected = format_args!("a path of at most {MAX_PATH} bytes");
+                Err(self.inconsistent(expected, format_args!("one of {length}")))
+            }
+        }
     }
 
     pub(super) fn inconsistent(&self, expected: impl fmt::Display, found: impl fmt::Display) -> ModelError {

@@ -58,7 +58,6 @@ impl Connections {
         open.or_else(|| self.closed.0.get(&conn).map(|counts| progress(conn, counts, true)))
     }
 
-    #[cfg(test)]
     pub(super) fn is_open(&self, conn: ConnId) -> bool {
         self.open.contains_key(&conn)
     }

@@ -242,6 +242,18 @@ impl Descriptors {
         Ok(())
     }
 
+    /// `sets` are the epoll sets; `most` is the highest id that may be next, so that ids do not run out.
+    pub(super) fn check(&self, sets: &BTreeSet<DescriptionId>, most: u64) -> Result<(), String> {
+        if self.epolls != *sets {
+            return Err(format!("the epoll sets are {sets:?}, noted are {:?}", self.epolls));
+        }
+        let highest = self.descriptions.keys().next_back();
+        if self.next > most || highest.is_some_and(|id| id.0 >= self.next) {
+            return Err(format!("the next description is {}, the highest {highest:?}", self.next));
+        }
+        Ok(())
+    }
+
     /// Numbers in a range, for close_range(2) and execve(2).
     pub(super) fn range(&self, first: u32, last: u32) -> Vec<i32> {
         let bound = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);

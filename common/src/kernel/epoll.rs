@@ -66,6 +66,14 @@ impl Epoll {
         }
     }
 
+    pub(super) fn check(&self) -> Result<(), String> {
+        let found = self.items.values().filter(|item| item.events & ONESHOT != 0).count();
+        if u32::try_from(found) == Ok(self.oneshots) {
+            return Ok(());
+        }
+        Err(format!("counts {} one-shot items, {found} exist", self.oneshots))
+    }
+
     /// The set returned an event with this data: one-shot items that carry it wait no more.
     fn fired(&mut self, data: u64) {
         if self.oneshots > 0 {

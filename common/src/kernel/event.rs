@@ -99,9 +99,9 @@ impl Kernel {
     }
 
     pub(super) fn inotify_add_watch(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
-        let path = match call.resolved_path() {
+        let path = match call.resolved_path()? {
             Some(path) => path,
-            None => self.identity.resolve(call.input(1)?),
+            None => self.identity.resolve(call, call.input(1)?)?,
         };
         let (wd, mask) = (call.int_result(), call.uint(2));
         let inotify = self.inotify_mut(call)?;

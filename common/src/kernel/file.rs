@@ -104,9 +104,9 @@ impl Kernel {
         name: u16,
         flags: i32,
     ) -> Result<(), ModelError> {
-        let path = match call.resolved_path() {
+        let path = match call.resolved_path()? {
             Some(path) => path,
-            None => self.path_at(dir.map_or(libc::AT_FDCWD, |index| call.int(index)), call.input(name)?),
+            None => self.path_at(call, dir.map_or(libc::AT_FDCWD, |index| call.int(index)), call.input(name)?)?,
         };
         let cloexec = flags & libc::O_CLOEXEC != 0;
         let unlinked = flags & libc::O_TMPFILE == libc::O_TMPFILE;
@@ -122,10 +122,12 @@ impl Kernel {
     }
 
     /// What a path means that stands beside a directory descriptor.
-    pub(super) fn path_at(&self, dir: i32, name: &[u8]) -> PathBytes {
+    pub(super) fn path_at(&self, call: &Call<'_>, dir: i32, name: &[u8]) -> Result<PathBytes, ModelError> {
         match self.descriptors.get(dir).map(|d| &d.object) {
-            Some(Object::Directory(file) | Object::File(file)) => file.path.join(&self.identity.root, name),
-            _ => self.identity.resolve(name),
+            Some(Object::Directory(file) | Object::File(file)) => {
+                call.bounded(file.path.join(&self.identity.root, name))
+            }
+            _ => self.identity.resolve(call, name),
         }
     }
 
@@ -239,35 +241,40 @@ impl Kernel {
 
     pub(super) fn rename(&mut self, call: &Call<'_>, from: (i32, u16), to: (i32, u16)) -> Result<(), ModelError> {
         let exchange = call.number() == libc::SYS_renameat2 && call.arg(4) & u64::from(libc::RENAME_EXCHANGE) != 0;
-        let (from, to) = (self.path_at(from.0, call.input(from.1)?), self.path_at(to.0, call.input(to.1)?));
+        let from = self.path_at(call, from.0, call.input(from.1)?)?;
+        let to = self.path_at(call, to.0, call.input(to.1)?)?;
         self.each_file(|file| {
             if let Some(path) = file.path.renamed(&from, &to) {
-                file.path = path;
+                file.path = call.bounded(path)?;
             } else if exchange && let Some(path) = file.path.renamed(&to, &from) {
-                file.path = path;
+                file.path = call.bounded(path)?;
             } else if file.path == to {
                 file.unlinked = true;
             }
-        });
+            Ok(())
+        })?;
         if let Some(cwd) = self.identity.cwd.renamed(&from, &to) {
-            self.identity.cwd = cwd;
+            self.identity.cwd = call.bounded(cwd)?;
         }
         Ok(())
     }
 
     pub(super) fn unlink(&mut self, call: &Call<'_>, dir: i32, name: u16) -> Result<(), ModelError> {
-        let path = self.path_at(dir, call.input(name)?);
-        self.each_file(|file| file.unlinked |= file.path == path);
-        Ok(())
+        let path = self.path_at(call, dir, call.input(name)?)?;
+        self.each_file(|file| {
+            file.unlinked |= file.path == path;
+            Ok(())
+        })
     }
 
-    fn each_file(&mut self, mut change: impl FnMut(&mut File)) {
+    fn each_file(&mut self, mut change: impl FnMut(&mut File) -> Result<(), ModelError>) -> Result<(), ModelError> {
         for description in self.descriptors.descriptions.values_mut() {
             if let Object::File(file) | Object::Directory(file) = &mut description.object
                 && !file.unlinked
             {
-                change(file);
+                change(file)?;
             }
         }
+        Ok(())
     }
 }

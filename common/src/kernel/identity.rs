@@ -120,9 +120,16 @@ const NAME_LEN: usize = 15;
 
 impl Identity {
     /// What a path means that the server uses.
-    #[must_use]
-    pub(super) fn resolve(&self, name: &[u8]) -> PathBytes {
-        self.cwd.join(&self.root, name)
+    pub(super) fn resolve(&self, call: &Call<'_>, name: &[u8]) -> Result<PathBytes, ModelError> {
+        call.bounded(self.cwd.join(&self.root, name))
+    }
+
+    /// The directory that a call enters.
+    fn entered(&self, call: &Call<'_>) -> Result<PathBytes, ModelError> {
+        match call.resolved_path()? {
+            Some(path) => Ok(path),
+            None => self.resolve(call, call.input(0)?),
+        }
     }
 
     fn is_me(&self, pid: i32) -> bool {
@@ -147,8 +154,8 @@ impl Kernel {
                 id.groups = groups.as_chunks::<4>().0.iter().map(|group| u32::from_le_bytes(*group)).collect();
             }
             libc::SYS_umask => id.umask = a & 0o777,
-            libc::SYS_chdir => id.cwd = call.resolved_path().map_or_else(|| Ok(id.resolve(call.input(0)?)), Ok)?,
-            libc::SYS_chroot => id.root = call.resolved_path().map_or_else(|| Ok(id.resolve(call.input(0)?)), Ok)?,
+            libc::SYS_chdir => id.cwd = id.entered(call)?,
+            libc::SYS_chroot => id.root = id.entered(call)?,
             libc::SYS_setsid => {
                 id.sid = call.int_result();
                 id.pgrp = id.sid;
@@ -176,9 +183,9 @@ impl Kernel {
     }
 
     pub(super) fn fchdir(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
-        let path = match call.resolved_path() {
+        let path = match call.resolved_path()? {
             Some(path) => path,
-            None => self.path_at(call.int(0), b"."),
+            None => self.path_at(call, call.int(0), b".")?,
         };
         self.identity.cwd = path;
         Ok(())

@@ -5,7 +5,7 @@ use super::address;
 use super::call::{Call, ModelError, i32_at, u32_at};
 use super::descriptor::{Description, DescriptionId, Object};
 use super::socket::{
-    BoundTo, Netlink, Options, PairEnd, Queue, Shutdown, SocketOption, Tcp, TcpState, Udp, Unix, UnixState,
+    BoundTo, MAX_OPTIONS, Netlink, Options, PairEnd, Queue, Shutdown, SocketOption, Tcp, TcpState, Udp, Unix, UnixState,
 };
 use crate::ids::ConnId;
 use crate::orders::ListenerId;
@@ -75,7 +75,7 @@ impl Kernel {
     pub(super) fn bind(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
         let asked = call.input(1)?;
         let local = call.role(SegmentRole::Local).unwrap_or(asked);
-        let path = address::unix_path(asked).map(|path| self.identity.resolve(&path.0));
+        let path = address::unix_path(asked).map(|path| self.identity.resolve(call, &path.0)).transpose()?;
         let internet =
             || address::internet(local).ok_or_else(|| call.inconsistent("an IPv4 or IPv6 address", "another"));
         let id = ListenerId(self.next_listener);
@@ -215,6 +215,10 @@ impl Kernel {
         }
         let value = if call.arg(4) == 0 { &[] } else { call.input(3)? };
         options.set(SocketOption { level, name, value: value.to_vec() });
-        Ok(())
+        match options.size() {
+            ..=MAX_OPTIONS => Ok(()),
+            size => Err(call
+                .inconsistent(format_args!("socket options of at most {MAX_OPTIONS} bytes"), format_args!("{size}"))),
+        }
     }
 }

@@ -7,6 +7,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+/// Upper bound of a path in bytes. No server comes near it (a call takes names of 4096 bytes); without it a forged log could
+/// let paths double from record to record.
+pub(super) const MAX_PATH: usize = 64 << 10;
+
 /// A path without its NUL.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct PathBytes(pub Vec<u8>);

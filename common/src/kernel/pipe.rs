@@ -57,6 +57,15 @@ impl Pipes {
         id
     }
 
+    /// `most` is the highest id that may be next, so that ids do not run out.
+    pub(super) fn check(&self, most: u64) -> Result<(), String> {
+        let highest = self.pipes.keys().next_back();
+        if self.next > most || highest.is_some_and(|id| id.0 >= self.next) {
+            return Err(format!("the next pipe is {}, the highest {highest:?}", self.next));
+        }
+        Ok(())
+    }
+
     /// The server closed its last descriptor of an end.
     pub(super) fn end_closed(&mut self, object: &Object) {
         let (Object::PipeReader(id) | Object::PipeWriter(id)) = object else {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::address;
 use super::descriptor::DescriptionId;
 use super::path::PathBytes;
 use crate::ids::ConnId;
@@ -20,6 +21,10 @@ pub struct SocketOption {
     /// Its value as given.
     pub value: Vec<u8>,
 }
+
+/// Upper bound of the options of a socket in bytes, above what the kernel allows (net.core.optmem_max). Accepted sockets begin
+/// with their listener's: without it a forged log could fill the memory with few records.
+pub(super) const MAX_OPTIONS: usize = 1 << 20;
 
 /// The options in the order of their last setting.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,6 +48,11 @@ impl Options {
     pub fn reset_at_close(&self) -> bool {
         let linger = self.get(libc::SOL_SOCKET, libc::SO_LINGER).and_then(|value| value.first_chunk::<8>());
         linger.is_some_and(|value| value[..4] != [0; 4] && value[4..] == [0; 4])
+    }
+
+    /// Bytes that they take.
+    pub(super) fn size(&self) -> usize {
+        self.0.iter().map(|option| size_of::<SocketOption>() + option.value.len()).sum()
     }
 
     pub(super) fn set(&mut self, option: SocketOption) {
@@ -85,6 +95,7 @@ pub struct BoundTo {
     /// Names the bind for all replicas and the proxy.
     pub id: ListenerId,
     /// What the server asked for, with the port resolved.
+    #[serde(with = "address::whole")]
     pub asked: SocketAddr,
 }
 
@@ -107,6 +118,7 @@ pub enum TcpState {
     /// Connected, or being connected, by the server to someone.
     Outgoing {
         /// To whom.
+        #[serde(with = "address::whole")]
         remote: SocketAddr,
     },
 }
@@ -121,6 +133,7 @@ pub struct Tcp {
     /// Where it stands.
     pub state: TcpState,
     /// The own address of an accepted socket, as the server is to see it.
+    #[serde(with = "address::whole_option")]
     pub local: Option<SocketAddr>,
     /// Options; an accepted socket begins with its listener's.
     pub options: Options,
@@ -147,8 +160,10 @@ pub struct Udp {
     /// As given to socket(2).
     pub protocol: i32,
     /// Own address, when bound.
+    #[serde(with = "address::whole_option")]
     pub bound: Option<SocketAddr>,
     /// Default destination, when connected.
+    #[serde(with = "address::whole_option")]
     pub connected: Option<SocketAddr>,
     /// Options.
     pub options: Options,

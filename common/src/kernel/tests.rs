@@ -10,6 +10,7 @@ mod connections;
 mod descriptors;
 mod events;
 mod files;
+mod fuzz;
 mod process;
 mod random;
 
@@ -80,7 +81,7 @@ impl Kernel {
         self.check().unwrap();
         from_log.apply(&as_logged(&made.0)).unwrap();
         assert!(same(&mut from_log, self), "an argument that is not logged counts: {:?}", made.0);
-        let copy: Self = crate::codec::decode(&crate::codec::encode(self).unwrap()).unwrap();
+        let copy = Self::decode(&self.encode().unwrap()).unwrap();
         assert_eq!(copy, *self);
     }
 

@@ -62,6 +62,12 @@ pub enum HeartbeatError {
         /// The role.
         found: u8,
     },
+    /// A byte that means nothing yet.
+    #[error("a heartbeat has {found} behind its role, expected 0")]
+    Reserved {
+        /// The byte.
+        found: u8,
+    },
 }
 
 impl Heartbeat {
@@ -110,6 +116,9 @@ impl Heartbeat {
             3 => Role::Solo,
             found => return Err(HeartbeatError::Role { found }),
         };
+        if bytes[7] != 0 {
+            return Err(HeartbeatError::Reserved { found: bytes[7] });
+        }
         Ok(Self { log_id: u64_at(8), epoch: Epoch(u64_at(16)), role, counter: u64_at(24) })
     }
 }
@@ -131,5 +140,14 @@ mod tests {
             }
             assert_eq!(Heartbeat::decode(&sound[1..]), Err(HeartbeatError::Length { found: 35 }));
         }
+    }
+
+    #[test]
+    fn the_byte_that_means_nothing_is_checked() {
+        let mut bytes = Heartbeat { log_id: 0, epoch: Epoch(0), role: Role::Primary, counter: 0 }.encode();
+        bytes[7] = 1;
+        let crc = crc32fast::hash(&bytes[..32]);
+        bytes[32..].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(Heartbeat::decode(&bytes), Err(HeartbeatError::Reserved { found: 1 }));
     }
 }

@@ -14,6 +14,27 @@ fn only(kernel: &mut Kernel) -> Progress {
 }
 
 #[test]
+fn options_that_accepted_sockets_would_multiply_are_refused() {
+    let mut kernel = fresh();
+    listening(&mut kernel);
+    // IP_ADD_MEMBERSHIP: a second one does not replace the first.
+    let join = |bytes: usize| call(libc::SYS_setsockopt, 0, &[3, 0, 35, 0x1000, 8]).input(3, &vec![0; bytes]);
+    kernel.takes(join(1 << 19));
+    let error = kernel.refuses(join(1 << 19));
+    assert!(error.to_string().contains("socket options of at most 1048576 bytes"), "{error}");
+    kernel.takes(join(8));
+}
+
+#[test]
+fn the_scope_of_a_link_local_address_is_part_of_the_model() {
+    let mut kernel = fresh();
+    kernel.takes(call(libc::SYS_socket, 3, &[10, 1, 0]));
+    kernel.takes(call(libc::SYS_connect, 0, &[3, 0x1000, 28]).input(1, &sockaddr("[fe80::1%3]:9")));
+    let copy = Kernel::decode(&kernel.encode().unwrap()).unwrap();
+    assert_eq!(copy.unprotected().into_iter().collect::<Vec<_>>(), ["tcp to [fe80::1%3]:9"]);
+}
+
+#[test]
 fn a_listener_is_numbered_when_it_is_bound() {
     let mut kernel = fresh();
     assert_eq!(kernel.next_listener_id(), ListenerId(0));

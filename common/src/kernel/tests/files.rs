@@ -13,6 +13,22 @@ fn file(kernel: &Kernel, fd: i32) -> &crate::kernel::File {
 }
 
 #[test]
+fn paths_that_double_from_record_to_record_are_refused_before_they_fill_the_memory() {
+    let mut kernel = fresh();
+    kernel.takes(open(3, "/a/b", libc::O_RDONLY));
+    let into_itself = call(libc::SYS_renameat, 0, &[-100, 0x1000, 3, 0x1000]).input(1, b"/a").input(3, b"c");
+    for _ in 0..64 {
+        let before = kernel.clone();
+        if let Err(error) = kernel.apply(&into_itself.0) {
+            assert!(error.to_string().contains("a path of at most 65536 bytes"), "{error}");
+            assert!(file(&before, 3).path.0.len() > 1 << 15);
+            return;
+        }
+    }
+    panic!("64 renames of a directory into itself are taken");
+}
+
+#[test]
 fn offsets_follow_reads_writes_and_seeks() {
     let mut kernel = fresh();
     kernel.takes(open(3, "data/x", libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC).with(SegmentRole::Path, b"/real/x"));

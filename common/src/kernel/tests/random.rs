@@ -8,7 +8,7 @@ use crate::kernel::{Object, TcpState};
 
 /// What a random server does next; numbers choose among what is possible.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Socket { kind: u8 },
     Listen,
     Accept,
@@ -25,7 +25,7 @@ enum Step {
     Read { which: usize, bytes: usize },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let n = || any::<usize>();
     prop_oneof![
         1 => (0..4u8).prop_map(|kind| Step::Socket { kind }),
@@ -46,7 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Turns a step into the record that a kernel in this state could give; `None` where it is impossible now.
-fn record(kernel: &Kernel, step: &Step, serial: usize) -> Option<Made> {
+pub(super) fn record(kernel: &Kernel, step: &Step, serial: usize) -> Option<Made> {
     let free: Vec<i32> = (0..).filter(|&fd| kernel.object(fd).is_none()).take(2).collect();
     let (fd, other) = (free[0], free[1]);
     let all: Vec<i32> = kernel.descriptors().numbers().map(|(fd, _)| fd).collect();
@@ -174,7 +174,7 @@ proptest! {
                 prop_assert!(same(&mut from_log, &kernel), "{:?}: an argument that is not logged counts", step);
             }
         }
-        let copy: Kernel = crate::codec::decode(&crate::codec::encode(&kernel).unwrap()).unwrap();
+        let copy = Kernel::decode(&kernel.encode().unwrap()).unwrap();
         prop_assert_eq!(&copy, &kernel);
     }
 
