@@ -14,11 +14,11 @@ int main(void) {
     CHECK(alarm(100) == 0);
     OK(setitimer(ITIMER_REAL, &timer, &now));
     printf("alarm in %ld.%06ld s\n", now.it_value.tv_sec, now.it_value.tv_usec);
-    CHECK(now.it_interval.tv_sec == 0 && (now.it_value.tv_sec == 99 || now.it_value.tv_sec == 100));
+    CHECK(now.it_interval.tv_sec == 0 && now.it_value.tv_sec > 60 && now.it_value.tv_sec <= 100);
     unsigned left = alarm(60);
-    CHECK(left >= 49 && left <= 50);
+    CHECK(left > 10 && left <= 50);
     OK(getitimer(ITIMER_REAL, &now));
-    CHECK(now.it_interval.tv_sec == 0 && now.it_interval.tv_usec == 0 && now.it_value.tv_sec >= 58);
+    CHECK(now.it_interval.tv_sec == 0 && now.it_interval.tv_usec == 0 && now.it_value.tv_sec > 20);
     // An alarm in less than a second counts as one in one second.
     tick_every(300, 0);
     left = alarm(0);
