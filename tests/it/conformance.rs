@@ -22,17 +22,17 @@ macro_rules! guests {
 guests! {
     abort abort_resisted absolute_deadlines access alarm alignment_check append auxv avx512_state
     bit_instructions blocked_fault_kills brk brk_limits calendar capget chroot clock_agreement clocks
-    copy_file_range cpu_limit_handled cpu_timers cpuid_leaves death_by_alarm death_by_kill death_by_segv
-    death_by_term death_by_virtual_timer death_in_a_loop descriptors_many devices directories
-    directory_positions dlopen dup efault efault_partial efault_structures environment epipe epoll epoll_edges
-    epoll_many epoll_pwait errors event_loop eventfd execution_state execve_refused exit_at_once exit_handlers
-    exit_in_handler exit_raw failed_with_effect fault_in_handler_kills fault_retry faults_handled fcntl_flags
-    fcntl_locks file_length file_shows_writes file_size_limit file_times float_faults float_modes flock
-    fork_refused frame_nowhere futex generated_code getaddrinfo getdents getrandom handler_entry handlers_nested
-    heap ids ignored_fault_kills inheritance inotify invalid_flags io_signal_refused ioctl kill_self lseek
-    madvise memory_churn mincore_advice mlock mmap_anonymous mmap_copy_on_write mmap_file mmap_grows_down
-    mmap_reserve mmap_shared_anonymous modes mprotect mremap mremap_file mremap_fixed names nested_faults
-    never_restarted openat openat2 output_large pause pipe pipe_packets poll poll_interrupted positioned_vectors
+    copy_file_range cpu_timers cpuid_leaves death_by_alarm death_by_kill death_by_segv death_by_term
+    death_by_virtual_timer death_in_a_loop descriptors_many devices directories directory_positions dlopen dup
+    efault efault_partial efault_structures environment epipe epoll epoll_edges epoll_many epoll_pwait errors
+    event_loop eventfd execution_state execve_refused exit_at_once exit_handlers exit_in_handler exit_raw
+    failed_with_effect fault_in_handler_kills fault_retry faults_handled fcntl_flags fcntl_locks file_length
+    file_shows_writes file_size_limit file_times float_faults float_modes flock fork_refused frame_nowhere futex
+    generated_code getaddrinfo getdents getrandom handler_entry handlers_nested heap ids ignored_fault_kills
+    inheritance inotify invalid_flags io_signal_refused ioctl kill_self lseek madvise memory_churn
+    mincore_advice mlock mmap_anonymous mmap_copy_on_write mmap_file mmap_grows_down mmap_reserve
+    mmap_shared_anonymous modes mprotect mremap mremap_file mremap_fixed names nested_faults never_restarted
+    openat openat2 output_large pause pipe pipe_packets poll poll_interrupted positioned_vectors
     posix_timers_refused ppoll prctl pread_pwrite prlimit proc_self pselect rdtsc rdtsc_blocked rdtsc_in_handler
     rdtsc_storm rdtscp read_interrupted read_restarted receive_flags receive_timeout recursion restart_calls
     rw_vector sa_nodefer sa_resethand sa_resethand_nested sched segv_contents segv_recovered select sendfile
