@@ -39,17 +39,6 @@ int main(void) {
     printf("\n");
     CHECK(writable(area) && !writable(area + 4096) && !writable(area + 2 * 4096) && writable(area + 4 * 4096));
 
-    // The same of a file: behind the call its bytes are there again.
-    int fd = OK(open("file", O_RDWR | O_CREAT | O_TRUNC, 0600));
-    memset(area, 'f', 4096);
-    for (int i = 0; i < 3; i++) CHECK(write(fd, area, 4096) == 4096);
-    char *mapped = OK(mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0));
-    memset(mapped, 'm', 3 * 4096);
-    OK(munmap(mapped + 4096, 4096));
-    FAILS(ENOMEM, madvise(mapped, 3 * 4096, MADV_DONTNEED));
-    printf("%c %c\n", mapped[0], mapped[2 * 4096]);
-    CHECK(mapped[0] == 'f' && mapped[2 * 4096] == 'f');
-
     sigset_t set, now;
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
