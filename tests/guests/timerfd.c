@@ -13,7 +13,7 @@ int main(void) {
     OK(timerfd_gettime(fd, &now));
     printf("left %ld.%09ld interval %ld.%09ld\n", now.it_value.tv_sec, now.it_value.tv_nsec, now.it_interval.tv_sec,
            now.it_interval.tv_nsec);
-    CHECK(now.it_value.tv_sec == 99 || now.it_value.tv_sec == 100);
+    CHECK(now.it_value.tv_sec > 10 && now.it_value.tv_sec <= 100);
     struct itimerspec periodic = {.it_value = {0, 3000000}, .it_interval = {0, 2000000}};
     OK(timerfd_settime(fd, 0, &periodic, &old));
     CHECK(old.it_interval.tv_sec == 7);

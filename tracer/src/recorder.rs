@@ -653,6 +653,7 @@ impl Recorder<'_> {
             }
             nr::CLOCK_GETTIME if result == 0 => self.shift_clock(stopped, flow),
             nr::READ if result > 0 => self.show_senders(stopped, flow, result),
+            nr::RT_SIGTIMEDWAIT if result > 0 => self.show_sender(stopped, flow),
             nr::FCNTL if result == 0 => self.show_owner(stopped, flow),
             _ => Ok(()),
         }

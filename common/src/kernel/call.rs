@@ -144,6 +144,11 @@ impl<'a> Call<'a> {
             .ok_or_else(|| self.incomplete(format_args!("the memory that argument {index} points to")))
     }
 
+    /// Whether the call read this many bytes through an argument.
+    pub(super) fn has_input(&self, index: u16, len: usize) -> bool {
+        self.record.bytes_at(SegmentRole::In, index).is_some_and(|bytes| bytes.len() >= len)
+    }
+
     /// The first `N` bytes of what the call read through an argument.
     pub(super) fn input_array<const N: usize>(&self, index: u16) -> Result<[u8; N], ModelError> {
         let bytes = self.input(index)?;

@@ -1,6 +1,6 @@
 //! Which call changes which part of the model.
 //!
-//! A call that failed changes nothing, but for the two that have done their work all the same. A call that is not named
+//! A call that failed changes nothing, but for the few that have done their work all the same. A call that is not named
 //! here changes nothing that the model keeps.
 
 use super::Kernel;
@@ -169,6 +169,14 @@ impl Kernel {
                 self.close_number(call.int(0));
                 Ok(())
             }
+            // They have read and applied what is new, and then could not write what was before.
+            libc::SYS_rt_sigaction if call.failed_with(libc::EFAULT) && call.has_input(1, 32) => {
+                self.rt_sigaction(call)
+            }
+            libc::SYS_rt_sigprocmask if call.failed_with(libc::EFAULT) && call.has_input(1, 8) => {
+                self.rt_sigprocmask(call)
+            }
+            libc::SYS_sigaltstack if call.failed_with(libc::EFAULT) && call.has_input(0, 24) => self.sigaltstack(call),
             number if call.failed_with(libc::EPIPE) => {
                 let flags = match number {
                     libc::SYS_sendto | libc::SYS_sendmmsg => call.int(3),

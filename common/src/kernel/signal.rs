@@ -252,7 +252,11 @@ impl Kernel {
             _ => false,
         };
         if streams {
-            self.signals.sent(libc::SIGPIPE, Sent::ToThread);
+            // The kernel sends it in the name of the process (SEND_SIG_NOINFO).
+            let words = [libc::SIGPIPE, 0, libc::SI_USER, 0, self.identity.pid, self.identity.uids.real.cast_signed()];
+            let mut info: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            info.resize(128, 0);
+            self.signals.sent(libc::SIGPIPE, Sent::QueuedToThread(info));
             self.signals.unblocked();
         }
     }

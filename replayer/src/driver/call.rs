@@ -3,11 +3,11 @@
 use common::abi;
 use common::ids::Lsn;
 use common::record::{Kind, Record, Segment, SegmentRole};
-use common::syscall::{self, Class, Memory, nr};
+use common::syscall::{self, Memory, nr};
 use tracer::signals;
 use tracer::tracee::{Call, Event, call_of};
 
-use super::{At, Driver, ReplayError};
+use super::{At, Driver, ReplayError, execute};
 use crate::divergence::{call_name, describe};
 use crate::progress::Progress;
 
@@ -60,7 +60,7 @@ impl Driver {
             return Err(self.diverged(lsn, record, expected, found, Some(regs)));
         }
         let stopped = match shape.class {
-            Class::Execute if record.result >= 0 || record.result < -4095 => {
+            class if execute::is_executed(class, record, &stopped, &progress.kernel)? => {
                 if matches!(shape.number, nr::EXIT | nr::EXIT_GROUP) {
                     self.at = At::Exiting(stopped);
                     return Ok(());

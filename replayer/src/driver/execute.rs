@@ -4,15 +4,53 @@ use common::abi;
 use common::ids::Lsn;
 use common::kernel::{Kernel, Object};
 use common::record::{Record, SegmentRole};
-use common::syscall::nr;
+use common::syscall::{Class, nr};
+use tracer::launch::{self, Mapping};
 use tracer::signals;
 use tracer::sys::ptrace::Resume;
 use tracer::tracee::{Event, Registers, Stopped};
 
 use super::{At, Driver, ReplayError};
 
+/// Whether replay executes a call of the log: those of that class, unless they failed without an effect, and limits of the stack.
+///
+/// # Errors
+/// When the memory map cannot be read.
+pub(super) fn is_executed(
+    class: Class,
+    record: &Record,
+    stopped: &Stopped,
+    kernel: &Kernel,
+) -> Result<bool, ReplayError> {
+    let succeeded = !(-4095..0).contains(&record.result);
+    let failed_with = |errno: i32| record.result == -i64::from(errno);
+    let of_stack = |resource: u64| abi::uint(resource) == libc::RLIMIT_STACK;
+    let own = |pid: u64| [0, kernel.identity().pid].contains(&abi::int(pid));
+    Ok(match record.number {
+        // They decide where a stack stops growing.
+        nr::SETRLIMIT => succeeded && of_stack(record.arg(0)),
+        nr::PRLIMIT64 => succeeded && own(record.arg(0)) && of_stack(record.arg(1)),
+        _ if class != Class::Execute => false,
+        // What is new is in force although what was before could not be written.
+        nr::RT_SIGACTION | nr::RT_SIGPROCMASK | nr::SIGALTSTACK => succeeded || failed_with(libc::EFAULT),
+        // Memory up to a hole, or around it, has been changed.
+        nr::MPROTECT | nr::MADVISE if failed_with(libc::ENOMEM) => {
+            let start = record.arg(0);
+            let end = start.saturating_add(record.arg(1)).checked_next_multiple_of(4096).unwrap_or(u64::MAX);
+            has_hole(&launch::maps(stopped.pid())?, start, end)
+        }
+        _ => succeeded,
+    })
+}
+
+/// Whether a part of an area is not mapped.
+fn has_hole(maps: &[Mapping], start: u64, end: u64) -> bool {
+    let mapped_up_to = |at: u64, map: &Mapping| if (map.start..map.end).contains(&at) { map.end } else { at };
+    maps.iter().fold(start, mapped_up_to) < end
+}
+
 impl Driver {
-    /// Executes a call of the log that succeeded; the process then stands at its return, its registers as recorded.
+    /// Executes a call of the log, see [`is_executed`]; the process then stands at its return, its registers as recorded.
     pub(super) fn execute(
         &mut self,
         lsn: Lsn,
@@ -43,6 +81,9 @@ impl Driver {
                 self.sites.unmapped(result, record.arg(1).next_multiple_of(4096));
                 self.patches.unmapped(result, record.arg(1).next_multiple_of(4096));
             }
+            // One that is refused says where the heap ends; the limit that refused it is the primary's.
+            nr::BRK => changed.rdi = result,
+            nr::PRLIMIT64 => changed.rdi = 0,
             nr::MREMAP if result == record.arg(0) => changed.r10 = 0,
             nr::MREMAP => {
                 changed.r10 = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;

@@ -21,12 +21,19 @@ macro_rules! guests {
 }
 
 guests! {
-    abort brk clocks death_by_alarm death_by_kill death_by_segv death_by_term descriptors_many dup eventfd exit_at_once
-    exit_handlers exit_raw faults_handled futex getrandom handlers_nested heap ids invalid_flags kill_self
-    mmap_anonymous mprotect mremap pause pipe poll_interrupted ppoll prlimit pselect rdtsc rdtscp recursion sa_nodefer
-    sa_resethand sched segv_recovered select setitimer setsid sigaltstack siginfo siglongjmp signalfd sigprocmask_pending
-    sigsuspend sleep sleep_interrupted sleep_restarted socketpair stack_overflow static_pie static_plain static_smallest
-    thread_pointers timerfd vector_state
+    abort abort_resisted absolute_deadlines alignment_check avx512_state bit_instructions blocked_fault_kills brk
+    brk_limits clocks death_by_alarm death_by_kill death_by_segv death_by_term death_by_virtual_timer descriptors_many
+    dup eventfd execution_state exit_at_once exit_handlers exit_in_handler exit_raw failed_with_effect fault_retry
+    faults_handled float_faults float_modes frame_nowhere futex generated_code getrandom handler_entry handlers_nested
+    heap ids ignored_fault_kills invalid_flags kill_self memory_churn mincore_advice mmap_anonymous mmap_grows_down
+    mmap_reserve mmap_shared_anonymous mprotect mremap mremap_fixed nested_faults pause pipe poll_interrupted ppoll
+    prlimit pselect rdtsc rdtsc_storm rdtscp recursion sa_nodefer sa_resethand sa_resethand_nested sched segv_contents
+    segv_recovered select setitimer setsid sigaction_all sigaltstack sigaltstack_disarmed siginfo siglongjmp
+    signal_delivery_order signal_mask_in_handler signal_queue_order signalfd signalfd_many sigpending_limit
+    sigprocmask_pending sigreturn_broken sigreturn_registers sigreturn_vectors sigsuspend sigsys_default sigtimedwait
+    sleep sleep_interrupted sleep_restarted socketpair stack_limit stack_overflow static_pie static_plain
+    static_smallest string_functions string_instructions swapcontext thread_pointers timerfd trap_flag vector_state
+    vector_sums write_interrupted x87
 }
 
 /// Those that look at the fast layer: what is patched stays so, and what is not is patched by the survivor.

@@ -16,6 +16,10 @@ use crate::tracee::{Call, Registers, Stopped};
 const SIGNALFD_INFO_LEN: usize = 128;
 const SIGNALFD_PID: usize = 12;
 
+/// Where code and sender's pid stand in a siginfo_t.
+const SIGINFO_CODE: u64 = 8;
+const SIGINFO_PID: u64 = 16;
+
 /// The arguments of a call that are ids of processes or groups.
 fn ids(call: &Call) -> &'static [usize] {
     let [first, second, ..] = call.args;
@@ -131,5 +135,16 @@ impl Recorder<'_> {
             self.show_pid_at(stopped, flow, buffer + (at + SIGNALFD_PID) as u64)?;
         }
         Ok(())
+    }
+
+    /// The same of a signal that `rt_sigtimedwait` took.
+    pub(super) fn show_sender(&self, stopped: &Stopped, flow: &InCall) -> Result<(), RecordingError> {
+        let info = flow.call.args[1];
+        if !self.adopted || info == 0 {
+            return Ok(());
+        }
+        let code = stopped.bytes(info + SIGINFO_CODE, 4).map_err(Self::fault(flow.shape))?;
+        let sent = [libc::SI_USER, libc::SI_TKILL].iter().any(|known| code == known.to_le_bytes());
+        if sent { self.show_pid_at(stopped, flow, info + SIGINFO_PID) } else { Ok(()) }
     }
 }

@@ -254,7 +254,9 @@ impl Recorder<'_> {
         flow: &mut InCall,
         result: i64,
     ) -> Result<(), RecordingError> {
-        if (-4095..0).contains(&result) {
+        // With a hole in its area madvise(2) fails and has done its work around it.
+        let around = flow.shape.number == nr::MADVISE && result == -i64::from(libc::ENOMEM);
+        if (-4095..0).contains(&result) && !around {
             return Ok(());
         }
         let [start, len, third, flags, ..] = flow.call.args;

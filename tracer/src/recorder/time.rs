@@ -103,6 +103,10 @@ fn is_monotonic(clock: i32) -> bool {
 /// A struct timespec, `nanoseconds` later, not before 0.
 fn shifted(raw: &[u8], nanoseconds: i64) -> Vec<u8> {
     let word = |at: usize| raw.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, i64::from_le_bytes);
+    if word(0) < 0 || !(0..1_000_000_000).contains(&word(8)) {
+        // No time at all: the kernel is to refuse it.
+        return raw.to_vec();
+    }
     let total = (i128::from(word(0)) * 1_000_000_000 + i128::from(word(8)) + i128::from(nanoseconds)).max(1);
     // Beyond what a timespec holds is forever, for the kernel too.
     let seconds = i64::try_from(total / 1_000_000_000).unwrap_or(i64::MAX);
@@ -123,6 +127,13 @@ mod tests {
     fn a_deadline_moves_with_the_clock() {
         assert_eq!(moved(5, 900_000_000, 200_000_000), (6, 100_000_000));
         assert_eq!(moved(5, 0, -6_000_000_000), (0, 1), "never 0, which would disarm a timer");
+    }
+
+    #[test]
+    fn what_is_no_time_is_left_to_the_kernel() {
+        assert_eq!(moved(0, -1, -6_000_000_000), (0, -1));
+        assert_eq!(moved(1, 1_000_000_000, 5), (1, 1_000_000_000));
+        assert_eq!(moved(-1, 0, 5), (-1, 0));
     }
 
     #[test]

@@ -137,6 +137,24 @@ fn a_timer_may_be_heard_through_a_signalfd() {
 }
 
 #[test]
+fn what_was_read_is_in_force_though_the_old_could_not_be_written() {
+    let mut kernel = fresh();
+    let fault = i64::from(-libc::EFAULT);
+    let act = words(&[HANDLER, 0, 0, 0]);
+    let args = [i64::from(libc::SIGUSR1), 0x1000, 8, 8];
+    kernel.takes(call(libc::SYS_rt_sigaction, fault, &args).input(1, &act));
+    assert_eq!(kernel.disposition(libc::SIGUSR1).handler, HANDLER);
+    let args = [i64::from(libc::SIG_BLOCK), 0x1000, 8, 8];
+    kernel.takes(call(libc::SYS_rt_sigprocmask, fault, &args).input(1, &words(&[bit(libc::SIGHUP)])));
+    assert_eq!(kernel.mask(), bit(libc::SIGHUP));
+    kernel.takes(call(libc::SYS_sigaltstack, fault, &[0x1000, 8]).input(0, &words(&[0x7000, 0, 8192])));
+    assert_eq!(kernel.signals().altstack().unwrap().size, 8192);
+    // What could not be read changes nothing.
+    kernel.takes(call(libc::SYS_rt_sigprocmask, fault, &[i64::from(libc::SIG_SETMASK), 8, 0, 8]));
+    assert_eq!(kernel.mask(), bit(libc::SIGHUP));
+}
+
+#[test]
 fn exec_keeps_what_is_ignored() {
     let mut kernel = fresh();
     kernel.takes(action(libc::SIGUSR1, HANDLER, 0, 0));
