@@ -64,7 +64,7 @@ pub(crate) fn library() -> PathBuf {
     compiled(&source, &read(&source), "-shared -fPIC")
 }
 
-/// A command that sees a small environment, this directory and this standard input.
+/// A command that sees a small environment, this directory and this standard input; `FTRUN_LAYER` is passed on.
 pub(crate) fn command(program: &Path, directory: &Path, stdin: Option<&str>) -> Command {
     let stdin = match stdin {
         None => Stdio::null(),
@@ -76,6 +76,10 @@ pub(crate) fn command(program: &Path, directory: &Path, stdin: Option<&str>) -> 
     };
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", directory).env("LANG", "C");
+    // Natively too: the environments are the same.
+    if let Some(layer) = std::env::var_os("FTRUN_LAYER") {
+        command.env("FTRUN_LAYER", layer);
+    }
     command.current_dir(directory).stdin(stdin);
     command
 }
