@@ -20,7 +20,7 @@ use tracer::instructions::Sites;
 use tracer::interceptor::patches::Patches;
 use tracer::interceptor::shared::Shared;
 use tracer::recorder::FileAreas;
-use tracer::signals;
+use tracer::signals::{self, Delivering};
 use tracer::tracee::{Registers, Stopped, TraceeError};
 
 use crate::driver::Point;
@@ -123,9 +123,16 @@ pub fn go_live(
     stopped.set_signal_mask(mask)?;
     let (stopped, signal) = match deliver {
         Some(record) => {
+            let pid = stopped.pid();
             let info = record.bytes_of(SegmentRole::SigInfo).and_then(|b| b.try_into().ok()).unwrap_or([0; 128]);
-            let delivering = signals::force(stopped, &registers, &record, &info, false)?;
-            (delivering.stopped, delivering.signal)
+            match signals::force(stopped, &registers, &record, &info, false)? {
+                Delivering::Before(stopped, signal) => (stopped, signal),
+                Delivering::Inside(stopped) => (stopped, 0),
+                Delivering::Failed(event) => {
+                    let expected = "a process before the delivery of a signal";
+                    return Err(TraceeError::Unexpected { pid, expected, found: event.name() }.into());
+                }
+            }
         }
         None => (stopped, 0),
     };

@@ -77,13 +77,15 @@ pub fn record(placement: Placement, held: &Held, frame_mask: u64, mask: u64, reg
     record
 }
 
-/// A process that stands before the delivery of a signal: to resume it with that signal delivers it.
+/// How far the delivery of a signal has come.
 #[derive(Debug)]
-pub struct Delivering {
-    /// The process.
-    pub stopped: Stopped,
-    /// The signal to resume it with; 0 when the frame is already there.
-    pub signal: i32,
+pub enum Delivering {
+    /// To resume the process with the signal delivers it.
+    Before(Stopped, i32),
+    /// The process stands at its handler's first instruction.
+    Inside(Stopped),
+    /// There was no room for the frame, or the process is dead.
+    Failed(Event),
 }
 
 /// Brings a stopped process to the delivery of a signal of the log, at the place where it stands.
@@ -122,12 +124,12 @@ pub fn force(
     stopped.set_siginfo(info)?;
     stopped.set_signal_mask(mask)?;
     if !has_handler {
-        return Ok(Delivering { stopped, signal });
+        return Ok(Delivering::Before(stopped, signal));
     }
-    match enter(stopped, signal, (frame_mask != mask).then_some(frame_mask))? {
-        Event::Signal(stopped, libc::SIGTRAP) => Ok(Delivering { stopped, signal: 0 }),
-        other => Err(unexpected(pid, other)),
-    }
+    Ok(match enter(stopped, signal, (frame_mask != mask).then_some(frame_mask))? {
+        Event::Signal(stopped, libc::SIGTRAP) => Delivering::Inside(stopped),
+        other => Delivering::Failed(other),
+    })
 }
 
 /// Lets the kernel build the frame of a signal, of a process that stands before its delivery: the event is SIGTRAP before the handler's first

@@ -36,7 +36,7 @@ impl Driver {
         };
         let handler = progress.kernel.signals().disposition(i32::from(record.number)).handler;
         let has_handler = handler != libc::SIG_DFL as u64;
-        let Delivering { stopped, signal } = match placement {
+        let delivering = match placement {
             Placement::Exit => {
                 let At::Ready(stopped, 0) = self.take() else {
                     return Err(self.diverged(lsn, record, "the return of a call", "another point", None));
@@ -57,7 +57,11 @@ impl Driver {
             }
             Placement::Fault => self.fault(lsn, record, &info, &progress.kernel)?,
         };
-        self.at = if signal == 0 { At::Ready(stopped, 0) } else { At::Delivering(stopped, record.clone()) };
+        self.at = match delivering {
+            Delivering::Before(stopped, _) => At::Delivering(stopped, record.clone()),
+            Delivering::Inside(stopped) => At::Ready(stopped, 0),
+            Delivering::Failed(event) => At::Arrived(event),
+        };
         Ok(())
     }
 
@@ -108,7 +112,7 @@ impl Driver {
             return Err(self.elsewhere(lsn, record, regs));
         }
         stopped.set_siginfo(info)?;
-        Ok(Delivering { stopped, signal: expected })
+        Ok(Delivering::Before(stopped, expected))
     }
 
     /// A page is taken away until the process touches it: the fault then stands for the SIGBUS of the record.
