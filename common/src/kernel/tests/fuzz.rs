@@ -337,7 +337,7 @@ fn wild_records_reach_every_call_that_the_model_follows() {
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(config(1500))]
 
     #[test]
     fn wild_records_are_refused_or_leave_a_model_that_holds(
