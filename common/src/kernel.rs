@@ -238,7 +238,7 @@ impl Kernel {
             let at = again.iter().zip(bytes).take_while(|(a, b)| a == b).count();
             return Err(DecodeError::Form { at, length: bytes.len() });
         }
-        kernel.check().map_err(|rule| DecodeError::Broken { rule })?;
+        kernel.check().and_then(|()| kernel.check_ids()).map_err(|rule| DecodeError::Broken { rule })?;
         Ok(kernel)
     }
 

@@ -242,16 +242,21 @@ impl Descriptors {
         Ok(())
     }
 
-    /// `sets` are the epoll sets; `most` is the highest id that may be next, so that ids do not run out.
-    pub(super) fn check(&self, sets: &BTreeSet<DescriptionId>, most: u64) -> Result<(), String> {
+    pub(super) fn next_id(&self) -> u64 {
+        self.next
+    }
+
+    /// `sets` are the epoll sets.
+    pub(super) fn check(&self, sets: &BTreeSet<DescriptionId>) -> Result<(), String> {
         if self.epolls != *sets {
             return Err(format!("the epoll sets are {sets:?}, noted are {:?}", self.epolls));
         }
-        let highest = self.descriptions.keys().next_back();
-        if self.next > most || highest.is_some_and(|id| id.0 >= self.next) {
-            return Err(format!("the next description is {}, the highest {highest:?}", self.next));
+        match self.descriptions.keys().next_back() {
+            Some(highest) if highest.0 >= self.next => {
+                Err(format!("the next description is {}, the highest {highest:?}", self.next))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Numbers in a range, for close_range(2) and execve(2).

@@ -57,13 +57,17 @@ impl Pipes {
         id
     }
 
-    /// `most` is the highest id that may be next, so that ids do not run out.
-    pub(super) fn check(&self, most: u64) -> Result<(), String> {
-        let highest = self.pipes.keys().next_back();
-        if self.next > most || highest.is_some_and(|id| id.0 >= self.next) {
-            return Err(format!("the next pipe is {}, the highest {highest:?}", self.next));
+    pub(super) fn next_id(&self) -> u64 {
+        self.next
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.pipes.keys().next_back() {
+            Some(highest) if highest.0 >= self.next => {
+                Err(format!("the next pipe is {}, the highest {highest:?}", self.next))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The server closed its last descriptor of an end.

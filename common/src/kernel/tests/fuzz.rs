@@ -256,6 +256,36 @@ fn tampered(kernel: &Kernel, changes: &[(u8, Index, u64)]) -> Vec<u8> {
 }
 
 #[test]
+fn a_model_whose_ids_would_run_out_is_refused() {
+    let mut kernel = fresh();
+    kernel.next_listener = u64::MAX;
+    let error = Kernel::decode(&kernel.encode().unwrap()).unwrap_err();
+    assert!(
+        error.to_string().contains("the next description, pipe and listener are [2, 0, 18446744073709551615]"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_model_that_is_not_encoded_as_ftrun_does_is_refused() {
+    let mut kernel = fresh();
+    for clock in [1, 7] {
+        let now = words(&[5, 0]);
+        kernel.takes(call(libc::SYS_clock_gettime, 0, &[clock, 0x2000]).output(1, &now));
+    }
+    let sound = kernel.encode().unwrap();
+    let clock = |clock: i32| [&clock.to_le_bytes()[..], &5_000_000_000u64.to_le_bytes()].concat();
+    let there = [clock(1), clock(7)].concat();
+    let at = sound.windows(there.len()).position(|window| window == there).unwrap();
+    for forged in [[clock(7), clock(1)].concat(), [clock(1), clock(1)].concat()] {
+        let mut bytes = sound.clone();
+        bytes.splice(at..at + there.len(), forged);
+        let error = Kernel::decode(&bytes).unwrap_err();
+        assert!(matches!(error, crate::kernel::DecodeError::Form { .. }), "{error}");
+    }
+}
+
+#[test]
 fn a_crowded_process_holds() {
     let mut kernel = crowded();
     ask(&mut kernel);
@@ -307,7 +337,7 @@ fn wild_records_reach_every_call_that_the_model_follows() {
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(config(1500))]
 
     #[test]
     fn wild_records_are_refused_or_leave_a_model_that_holds(

@@ -17,6 +17,18 @@ fn mask(how: i32, set: u64) -> Made {
 }
 
 #[test]
+fn only_a_call_that_writes_raises_sigpipe() {
+    let mut kernel = fresh();
+    kernel.takes(call(libc::SYS_pipe2, 0, &[0x2000, 0]).output(0, &pair(3, 4)));
+    kernel.takes(call(libc::SYS_close, 0, &[3]));
+    // The number of descriptors is not logged.
+    kernel.takes(call(libc::SYS_select, -i64::from(libc::EPIPE), &[4, 0, 0, 0, 0]));
+    assert_eq!(kernel.signals().pending(), []);
+    kernel.takes(call(libc::SYS_write, -i64::from(libc::EPIPE), &[4, 0x1000, 1]));
+    assert_eq!(kernel.signals().pending().len(), 1);
+}
+
+#[test]
 fn a_handler_runs_under_its_mask_and_returns_to_the_old_one() {
     let mut kernel = fresh();
     kernel.takes(action(libc::SIGUSR1, HANDLER, 0, bit(libc::SIGHUP)));
