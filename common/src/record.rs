@@ -472,7 +472,7 @@ mod tests {
         assert_eq!(with(4, 2), unknown("the flag of a fast call with kind", 2));
         assert_eq!(with(4, 7), unknown("kind", 7));
         assert_eq!(with(5, 0b1110_0101), unknown("flags", 0b1110_0101));
-        assert_eq!(with(52, 9), unknown("segment role", 9));
+        assert_eq!(with(52, 10), unknown("segment role", 10));
         assert_eq!(with(53, 0x40), unknown("segment role", 0x4001));
         assert_eq!(with(63, 1), unknown("padding", 1));
         assert_eq!(with(73, 0), unknown("an address", 0));
