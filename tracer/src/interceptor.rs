@@ -41,24 +41,15 @@ impl Layer {
     }
 }
 
-/// How long a signal waits for the server's next call, if nothing else is said.
-pub const SIGNAL_DEADLINE: Duration = Duration::from_millis(20);
-
 /// Who takes the server's calls, and what becomes of a signal between them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Manner {
     /// The layer.
     pub layer: Layer,
     /// What [`Layer::Mixed`] chooses by.
     pub seed: u64,
-    /// How long a signal that comes between two calls waits for the second one, before it is placed.
-    pub signal_deadline: Duration,
-}
-
-impl Default for Manner {
-    fn default() -> Self {
-        Self { layer: Layer::default(), seed: 0, signal_deadline: SIGNAL_DEADLINE }
-    }
+    /// How long a signal that comes between two calls waits for the second one, before it is placed; `None`: until that comes.
+    pub signal_deadline: Option<Duration>,
 }
 
 impl FromStr for Layer {

@@ -36,9 +36,9 @@ use self::signal::Ran;
 use self::tap::Tap;
 use crate::inject::{self, Held, InjectError};
 use crate::instructions::{self, Sites};
+use crate::interceptor::Manner;
 use crate::interceptor::patches::Patches;
 use crate::interceptor::shared::Shared;
-use crate::interceptor::{Manner, SIGNAL_DEADLINE};
 use crate::place::PlaceError;
 use crate::signals;
 use crate::sys::pidfd::ChildProcess;
@@ -165,7 +165,7 @@ pub struct Recorder<'a> {
     /// Ships what is appended, on the thread that calls it.
     shipper: Option<&'a (dyn Fn() + Sync)>,
     /// How long a signal that comes between two calls waits for the second one.
-    signal_deadline: Duration,
+    signal_deadline: Option<Duration>,
     deadline: Arc<Deadline>,
     /// When the first of the held signals has waited long enough.
     due: Option<Instant>,
@@ -229,7 +229,7 @@ impl<'a> Recorder<'a> {
             tsc_offset: 0,
             epoch: None,
             shipper: None,
-            signal_deadline: SIGNAL_DEADLINE,
+            signal_deadline: None,
             deadline: Arc::default(),
             due: None,
             stop_sent: false,
@@ -359,7 +359,8 @@ impl<'a> Recorder<'a> {
     fn go(&mut self, stopped: Stopped, signal: i32, tap: Option<&Tap<'a>>) -> Result<Event, RecordingError> {
         let waits = !self.held.is_empty();
         // The first of them does not wait longer because others come.
-        self.due = waits.then(|| self.due.unwrap_or_else(|| Instant::now() + self.signal_deadline));
+        let patience = self.signal_deadline.filter(|_| waits);
+        self.due = patience.map(|patience| self.due.unwrap_or_else(|| Instant::now() + patience));
         if let Some(due) = self.due {
             self.deadline.set(due);
         }
@@ -375,7 +376,7 @@ impl<'a> Recorder<'a> {
                 event
             }
         };
-        if waits {
+        if self.due.is_some() {
             self.stop_sent |= self.deadline.lift();
         }
         Ok(event?)

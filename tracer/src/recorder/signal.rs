@@ -13,7 +13,7 @@ use crate::instructions;
 use crate::interceptor::{self, code};
 use crate::place::near::{self, Found};
 use crate::signals;
-use crate::sys::ptrace::{Resume, SIGINFO_LEN};
+use crate::sys::ptrace::{self, Resume, SIGINFO_LEN};
 use crate::tracee::{Event, Registers, Stopped, TraceeError};
 
 /// How a call that was let run came out.
@@ -154,9 +154,6 @@ fn is_job_control(signal: i32) -> bool {
 impl Recorder<'_> {
     /// What becomes of a signal as things stand.
     pub(super) fn treatment(&self, signal: i32) -> Treatment {
-        if signal == libc::SIGSTOP && self.stop_sent {
-            return Treatment::Drop;
-        }
         let handler = self.kernel().signals().disposition(signal).handler;
         let default = handler == libc::SIG_DFL as u64;
         if handler == libc::SIG_IGN as u64 || (default && is_ignored_by_default(signal)) {
@@ -248,7 +245,10 @@ impl Recorder<'_> {
             match self.signal_inside(stopped, signal, &Held { signal, info }, regs)? {
                 Ok(next) => {
                     self.stop_sent = false;
-                    return Ok(next);
+                    return Ok(match next {
+                        Next::Go(stopped, libc::SIGSTOP) => Next::Go(stopped, 0),
+                        other => other,
+                    });
                 }
                 Err(stopped) => stopped,
             }
@@ -266,7 +266,12 @@ impl Recorder<'_> {
         let mut arrived = Vec::new();
         let found = near::find(stopped, &mut arrived)?;
         for Held { signal, info } in arrived {
-            if matches!(self.treatment(signal), Treatment::Handle) {
+            let treatment = self.treatment(signal);
+            if matches!(treatment, Treatment::Pass | Treatment::Fatal) && !is_own_stop(signal, &info) {
+                // It comes again, when the server runs. One that is gone needs none.
+                let _ = ptrace::send(self.pid, signal);
+            }
+            if treatment == Treatment::Handle {
                 self.held.push_back(seen(Held { signal, info }, self.pid, self.kernel().identity().pid));
             }
         }
@@ -366,7 +371,9 @@ impl Recorder<'_> {
             };
             let Some((patience, since)) = made_again else { return Ok(Ran::Returned(stopped)) };
             let mut after = stopped.registers()?;
-            let ignored = || (1..=64).all(|s| pending(pid) & bit(s) == 0 || self.treatment(s) == Treatment::Drop);
+            let is_own = |signal: i32| signal == libc::SIGSTOP && self.stop_sent;
+            let ignored =
+                || (1..=64).all(|s| pending(pid) & bit(s) == 0 || self.treatment(s) == Treatment::Drop || is_own(s));
             if after.rax.cast_signed() != -i64::from(libc::EINTR) || !ignored() {
                 if changed {
                     [after.rdx, after.r10] = [regs.rdx, regs.r10];
@@ -386,7 +393,8 @@ impl Recorder<'_> {
                         if matches!(treatment, Treatment::Handle | Treatment::Fatal) {
                             self.held.push_back(seen(Held { signal, info }, pid, self.kernel().identity().pid));
                         }
-                        stopped.run(Resume::Continue, if treatment == Treatment::Pass { signal } else { 0 })?
+                        let passes = treatment == Treatment::Pass && !is_own_stop(signal, &info);
+                        stopped.run(Resume::Continue, if passes { signal } else { 0 })?
                     }
                     Event::Seccomp(stopped) => break stopped,
                     Event::Dead(status) => return Ok(Ran::Dead(status)),
