@@ -279,7 +279,7 @@ fn run_to_trap(
             let is_it = signal == libc::SIGTRAP && signals::code(&info) == code;
             return Ok(if is_it { Ok(found) } else { Err(Event::Signal(found, signal)) });
         }
-        // Stop and continue signals among them: that the process was stopped for a moment is nothing that it sees.
+        // What becomes of it is for the caller to say.
         arrived.push(Held { signal, info });
         stopped = found;
     }
