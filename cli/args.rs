@@ -161,9 +161,9 @@ pub struct LayerOption {
     pub layer: Layer,
 
     /// Milliseconds that a signal which comes between two system calls waits for the second one. Then it is delivered where the server
-    /// stands, which costs a replica up to several times what the server computes from call to call. Without it, it waits for the call.
-    #[arg(long, value_name = "MS", env = "FTRUN_SIGNAL_DEADLINE")]
-    pub signal_deadline: Option<u64>,
+    /// stands, which costs a replica up to several times what the server computes from call to call. 0: it waits for the call.
+    #[arg(long, value_name = "MS", env = "FTRUN_SIGNAL_DEADLINE", default_value_t = 20)]
+    pub signal_deadline: u64,
 }
 
 /// What is compressed of a log, where it is written.

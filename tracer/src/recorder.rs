@@ -3,7 +3,6 @@
 //! The recorder is the one thread that traces the server. It knows nothing of backups: records go into a [`Sink`], addresses are
 //! moved aside by an [`Outside`]. The kernel-state model is applied to each record, as it will be at the backup.
 
-mod deadline;
 mod fs;
 mod identity;
 mod inside;
@@ -17,7 +16,6 @@ mod time;
 mod vsyscall;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,7 +25,6 @@ use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
 use thiserror::Error;
 
-use self::deadline::Deadline;
 use self::inside::Inside;
 use self::journal::Journal;
 pub use self::memory::{FileAreas, SharedCopy};
@@ -41,7 +38,7 @@ use crate::interceptor::patches::Patches;
 use crate::interceptor::shared::Shared;
 use crate::place::PlaceError;
 use crate::signals;
-use crate::sys::pidfd::ChildProcess;
+use crate::sys::alarm::Alarm;
 use crate::sys::ptrace::Resume;
 use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of};
 
@@ -166,11 +163,8 @@ pub struct Recorder<'a> {
     shipper: Option<&'a (dyn Fn() + Sync)>,
     /// How long a signal that comes between two calls waits for the second one.
     signal_deadline: Option<Duration>,
-    deadline: Arc<Deadline>,
     /// When the first of the held signals has waited long enough.
     due: Option<Instant>,
-    /// The deadline has stopped the server, which has not been seen to stop for that.
-    stop_sent: bool,
 }
 
 impl std::fmt::Debug for Recorder<'_> {
@@ -230,9 +224,7 @@ impl<'a> Recorder<'a> {
             epoch: None,
             shipper: None,
             signal_deadline: None,
-            deadline: Arc::default(),
             due: None,
-            stop_sent: false,
         }
     }
 
@@ -314,41 +306,47 @@ impl<'a> Recorder<'a> {
         self.journal_mut().tell_unprotected();
         self.start_inside();
         let tap = self.inside.as_ref().map(|inside| Tap::new(inside.shared, self.shipper));
-        let deadline = Arc::clone(&self.deadline);
-        let server = ChildProcess::open(self.pid).map_err(|errno| RecordingError::Thread(errno.into()))?;
+        let mut alarm = Alarm::new().map_err(|errno| RecordingError::Thread(errno.into()))?;
         std::thread::scope(|scope| {
-            let named = |name: &str| std::thread::Builder::new().name(name.into());
-            let stop = || deadline.run(&server);
             let drain = |tap: &Tap<'a>| {
                 crate::sys::cpu::run_anywhere();
                 tap.run();
             };
-            let started = named("deadline").spawn_scoped(scope, stop).and_then(|_| match &tap {
-                Some(tap) => named("tap").spawn_scoped(scope, move || drain(tap)).map(drop),
+            let started = match &tap {
+                Some(tap) => {
+                    let thread = std::thread::Builder::new().name("tap".into());
+                    thread.spawn_scoped(scope, move || drain(tap)).map(drop)
+                }
                 None => Ok(()),
-            });
+            };
             let ended = match started {
-                Ok(()) => self.follow(stopped, signal, tap.as_ref()),
+                Ok(()) => self.follow(stopped, signal, tap.as_ref(), &mut alarm),
                 Err(error) => Err(RecordingError::Thread(error)),
             };
-            deadline.close();
             tap.iter().for_each(Tap::close);
             ended
         })
     }
 
-    fn follow(&mut self, stopped: Stopped, signal: i32, tap: Option<&Tap<'a>>) -> Result<Ending, RecordingError> {
+    fn follow(
+        &mut self,
+        stopped: Stopped,
+        signal: i32,
+        tap: Option<&Tap<'a>>,
+        alarm: &mut Alarm,
+    ) -> Result<Ending, RecordingError> {
         let pid = stopped.pid();
         let mut next = Next::Go(stopped, signal);
         loop {
             let event = match next {
-                Next::Go(stopped, signal) => self.go(stopped, signal, tap)?,
+                Next::Go(stopped, signal) => self.go(stopped, signal, tap, alarm)?,
                 Next::Event(event) => event,
                 Next::Dead(status) => Event::Dead(status),
             };
             next = match event {
                 Event::Seccomp(stopped) => self.call(stopped).or_else(|error| dead(pid, error))?,
                 Event::Signal(stopped, signal) => self.signal(stopped, signal).or_else(|error| dead(pid, error))?,
+                Event::Interrupted(stopped) => self.overdue(stopped).or_else(|error| dead(pid, error))?,
                 Event::Dead(status) => return self.ended(status),
                 other @ (Event::SyscallExit(_) | Event::Exec(_)) => return Err(unexpected(other).into()),
             };
@@ -356,29 +354,34 @@ impl<'a> Recorder<'a> {
     }
 
     /// Lets the server run until it needs the tracer.
-    fn go(&mut self, stopped: Stopped, signal: i32, tap: Option<&Tap<'a>>) -> Result<Event, RecordingError> {
+    fn go(
+        &mut self,
+        stopped: Stopped,
+        signal: i32,
+        tap: Option<&Tap<'a>>,
+        alarm: &mut Alarm,
+    ) -> Result<Event, RecordingError> {
         let waits = !self.held.is_empty();
         // The first of them does not wait longer because others come.
         let patience = self.signal_deadline.filter(|_| waits);
         self.due = patience.map(|patience| self.due.unwrap_or_else(|| Instant::now() + patience));
+        let failed = |errno: nix::errno::Errno| RecordingError::Thread(errno.into());
         if let Some(due) = self.due {
-            self.deadline.set(due);
+            alarm.set(due).map_err(failed)?;
         }
         let event = match tap {
-            None => stopped.run(Resume::Continue, signal),
+            None => stopped.run_until(Resume::Continue, signal, Some(alarm)),
             Some(tap) => {
                 if let Some(inside) = &self.inside {
                     inside.shared.set_pending(waits);
                 }
                 self.journal.take().into_iter().for_each(|journal| tap.give(journal));
-                let event = stopped.run(Resume::Continue, signal);
+                let event = stopped.run_until(Resume::Continue, signal, Some(alarm));
                 self.journal = Some(tap.take()?);
                 event
             }
         };
-        if self.due.is_some() {
-            self.stop_sent |= self.deadline.lift();
-        }
+        alarm.lift().map_err(failed)?;
         Ok(event?)
     }
 

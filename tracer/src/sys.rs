@@ -1,5 +1,6 @@
 //! The few places that speak to the kernel without a safe wrapper.
 
+pub mod alarm;
 pub mod cpu;
 pub mod pidfd;
 pub mod process;

@@ -14,6 +14,7 @@ use common::syscall::{Fault, Memory};
 use nix::errno::Errno;
 use thiserror::Error;
 
+use crate::sys::alarm::Alarm;
 use crate::sys::ptrace::{self, Resume, SIGINFO_LEN};
 
 pub use libc::user_regs_struct as Registers;
@@ -93,6 +94,8 @@ pub enum Event {
     Signal(Stopped, i32),
     /// A new program was loaded (in the middle of execve).
     Exec(Stopped),
+    /// Wherever it was when an alarm went off.
+    Interrupted(Stopped),
     /// It is dead: the wait status.
     Dead(i32),
 }
@@ -102,9 +105,11 @@ impl Event {
     #[must_use]
     pub fn stopped(&self) -> Option<&Stopped> {
         match self {
-            Self::Seccomp(stopped) | Self::SyscallExit(stopped) | Self::Signal(stopped, _) | Self::Exec(stopped) => {
-                Some(stopped)
-            }
+            Self::Seccomp(stopped)
+            | Self::SyscallExit(stopped)
+            | Self::Signal(stopped, _)
+            | Self::Exec(stopped)
+            | Self::Interrupted(stopped) => Some(stopped),
             Self::Dead(_) => None,
         }
     }
@@ -113,9 +118,11 @@ impl Event {
     #[must_use]
     pub fn into_stopped(self) -> Option<Stopped> {
         match self {
-            Self::Seccomp(stopped) | Self::SyscallExit(stopped) | Self::Signal(stopped, _) | Self::Exec(stopped) => {
-                Some(stopped)
-            }
+            Self::Seccomp(stopped)
+            | Self::SyscallExit(stopped)
+            | Self::Signal(stopped, _)
+            | Self::Exec(stopped)
+            | Self::Interrupted(stopped) => Some(stopped),
             Self::Dead(_) => None,
         }
     }
@@ -128,6 +135,7 @@ impl Event {
             Self::SyscallExit(_) => "the return of a system call".into(),
             Self::Signal(_, signal) => format!("signal {signal}"),
             Self::Exec(_) => "an exec".into(),
+            Self::Interrupted(_) => "an interruption".into(),
             Self::Dead(status) => format!("the end of the process (wait status {status:#x})"),
         }
     }
@@ -182,9 +190,24 @@ impl Running {
     /// # Errors
     /// When it is no child, or stops in a way that was not asked for.
     pub fn wait(self) -> Result<Event, TraceeError> {
+        self.wait_until(None)
+    }
+
+    /// Waits until it stops or ends, or the alarm goes off, which stops it. While somebody else has stopped it nothing is done to it.
+    ///
+    /// # Errors
+    /// As [`Running::wait`].
+    pub fn wait_until(self, alarm: Option<&Alarm>) -> Result<Event, TraceeError> {
         let Self { process, how } = self;
+        let (mut asked, mut listens) = (false, false);
         let (status, signal) = loop {
-            let status = ptrace::wait(process.pid).map_err(|errno| process.error("wait for", errno))?;
+            let due = !asked && !listens && alarm.is_some_and(Alarm::is_due);
+            // One that is gone, or has stopped by itself, is the next thing to wait for.
+            asked |= due && ptrace::interrupt(process.pid).is_ok();
+            let status = match ptrace::wait_or_wake(process.pid) {
+                Err(Errno::EINTR) => continue,
+                other => other.map_err(|errno| process.error("wait for", errno))?,
+            };
             if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
                 return Ok(Event::Dead(status));
             }
@@ -192,8 +215,14 @@ impl Running {
             if status >> 16 != libc::PTRACE_EVENT_STOP {
                 break (status, signal);
             }
-            // A stop signal: it is in a group stop and stays there. SIGTRAP: SIGCONT has come (ptrace(2), PTRACE_LISTEN).
-            let how = if is_stop(signal) { Resume::Listen } else { how };
+            // A stop signal: it is in a group stop and stays there. SIGTRAP: SIGCONT has come (ptrace(2), PTRACE_LISTEN), or it was
+            // interrupted, perhaps for an alarm that is not waited for any more.
+            listens = is_stop(signal);
+            if asked && !listens {
+                return Ok(Event::Interrupted(Stopped { process }));
+            }
+            asked = false;
+            let how = if listens { Resume::Listen } else { how };
             match ptrace::resume(process.pid, how, 0) {
                 // Killed meanwhile: its end is the next thing to wait for.
                 Ok(()) | Err(Errno::ESRCH) => {}
@@ -273,8 +302,16 @@ impl Stopped {
     /// # Errors
     /// As [`Stopped::resume`] and [`Running::wait`]; a process found dead is [`Event::Dead`].
     pub fn run(self, how: Resume, signal: i32) -> Result<Event, TraceeError> {
+        self.run_until(how, signal, None)
+    }
+
+    /// As [`Stopped::run`], at the longest until the alarm goes off.
+    ///
+    /// # Errors
+    /// As [`Stopped::run`].
+    pub fn run_until(self, how: Resume, signal: i32, alarm: Option<&Alarm>) -> Result<Event, TraceeError> {
         match self.resume(how, signal) {
-            Ok(running) => running.wait(),
+            Ok(running) => running.wait_until(alarm),
             Err(TraceeError::Gone { status, .. }) => Ok(Event::Dead(status)),
             Err(other) => Err(other),
         }

@@ -235,7 +235,7 @@ impl Recorder<'_> {
             return Ok(Err(stopped));
         }
         let result = regs.rax.cast_signed();
-        let interrupted = signals::is_restart(result) || result == -i64::from(libc::EINTR);
+        let interrupted = is_interrupted(result);
         let digest = inside.shared.digest();
         let mut back = Self::application(&stopped, regs)?;
         let number = back.rax;
@@ -268,9 +268,28 @@ impl Recorder<'_> {
         Ok(Err(stopped))
     }
 
+    /// A call that the interceptor has made was interrupted for nothing that the server may know of: where that would show in its result,
+    /// it is made again, outside.
+    pub(super) fn again_outside(&self, stopped: &Stopped, regs: &Registers) -> Result<(), RecordingError> {
+        let Some(inside) = &self.inside else { return Ok(()) };
+        let (own, _) = inside.shared.state();
+        let returned = !own && regs.rip == code::places().behind && regs.orig_rax.cast_signed() >= 0;
+        if returned && is_interrupted(regs.rax.cast_signed()) {
+            let mut back = Self::application(stopped, regs)?;
+            back.rip -= 2;
+            back.orig_rax = u64::MAX;
+            stopped.set_registers(&back)?;
+        }
+        Ok(())
+    }
+
     /// Whether the call at this stop has been made in process already: its result, and the digest of what it read.
     pub(super) fn finished_inside(&self) -> Option<(i64, Digest)> {
         let shared = self.inside.as_ref()?.shared;
         Some((shared.take_finished()?, shared.digest()))
     }
+}
+
+fn is_interrupted(result: i64) -> bool {
+    signals::is_restart(result) || result == -i64::from(libc::EINTR)
 }

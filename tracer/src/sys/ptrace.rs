@@ -66,14 +66,30 @@ pub fn resume(pid: i32, how: Resume, signal: i32) -> Result<(), Errno> {
 /// ECHILD when it is no child of this thread group.
 pub fn wait(pid: i32) -> Result<i32, Errno> {
     loop {
-        let mut status = 0;
-        // SAFETY: `status` is a live local.
-        match unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) } {
-            -1 if Errno::last() == Errno::EINTR => {}
-            -1 => return Err(Errno::last()),
-            _ => return Ok(status),
+        match wait_or_wake(pid) {
+            Err(Errno::EINTR) => {}
+            other => return other,
         }
     }
+}
+
+/// The same, until a signal comes to this thread.
+///
+/// # Errors
+/// EINTR then, and as [`wait`].
+pub fn wait_or_wake(pid: i32) -> Result<i32, Errno> {
+    let mut status = 0;
+    // SAFETY: `status` is a live local.
+    Errno::result(unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) })?;
+    Ok(status)
+}
+
+/// Stops a tracee where it is, by nothing that it could see.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn interrupt(pid: i32) -> Result<(), Errno> {
+    request(libc::PTRACE_INTERRUPT, pid, 0, 0).map(drop)
 }
 
 /// General registers.
