@@ -140,6 +140,8 @@ pub struct Driver {
     overwritten: Vec<(u64, Vec<u8>)>,
     /// What restart_syscall resumes.
     restart: Option<(&'static Shape, Call)>,
+    /// A signal whose frame found no room: the fault that follows from it is the next record.
+    unframed: Option<Record>,
     /// How much it took to come to positions.
     looks: Looks,
     /// Up to where the log was applied when this thread last looked.
@@ -178,6 +180,7 @@ impl Driver {
             last_call: None,
             overwritten: Vec::new(),
             restart: None,
+            unframed: None,
             looks: Looks::default(),
             lsn,
         })
@@ -297,6 +300,7 @@ impl Driver {
             let expected = "a call, a trapped instruction, a fault or the end, as the record before is FAST";
             return Err(self.diverged(lsn, &record, expected, describe(&record), None));
         }
+        self.unframed = None;
         match record.kind {
             Kind::Call => self.last_call = Some((record.number.into(), record.result)),
             Kind::Patch | Kind::Epoch => {}
@@ -367,7 +371,11 @@ impl Driver {
             }
             None => stopped.set_registers(&regs)?,
         }
-        self.at = At::Ready(stopped, 0);
+        // Without the fault it has not been delivered.
+        self.at = match self.unframed.take() {
+            Some(record) => At::Delivering(stopped, record),
+            None => At::Ready(stopped, 0),
+        };
         Ok(())
     }
 

@@ -60,7 +60,10 @@ impl Driver {
         self.at = match delivering {
             Delivering::Before(stopped, _) => At::Delivering(stopped, record.clone()),
             Delivering::Inside(stopped) => At::Ready(stopped, 0),
-            Delivering::Failed(event) => At::Arrived(event),
+            Delivering::Failed(event) => {
+                self.unframed = Some(record.clone());
+                At::Arrived(event)
+            }
         };
         Ok(())
     }
