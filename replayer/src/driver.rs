@@ -192,6 +192,12 @@ impl Driver {
         self.common.lock().kernel.clone()
     }
 
+    /// What it took to deliver signals between two calls.
+    #[must_use]
+    pub fn looks(&self) -> Looks {
+        self.looks
+    }
+
     /// Its process id, while it lives.
     #[must_use]
     pub fn pid(&self) -> Option<i32> {

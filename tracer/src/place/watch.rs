@@ -144,12 +144,14 @@ pub fn reach(stopped: Stopped, position: &Position, looks: &mut Looks) -> Result
     looks.positions += 1;
     looks.stops += 1;
     let regs = stopped.registers()?;
-    if state::compare(&stopped, &regs, position)? == Agreement::Whole {
+    if state::compare(&stopped, &regs, position, None)? == Agreement::Whole {
         return Ok(Reached::Here(stopped));
     }
     let (mut trap, stopped) = Trap::prepare(stopped, position)?;
     looks.by_breakpoint += u64::from(matches!(trap, Trap::Breakpoint));
     let mut position = position.clone();
+    // Where the last round differed that agreed otherwise.
+    let mut suspect = None;
     trap.set(&stopped, rip)?;
     let mut event = stopped.run(Resume::Continue, 0)?;
     loop {
@@ -159,7 +161,7 @@ pub fn reach(stopped: Stopped, position: &Position, looks: &mut Looks) -> Result
                     looks.stops += 1;
                     // The digest is of what the server has written, not of what stands there for a while.
                     trap.lift(&stopped, rip)?;
-                    match state::compare(&stopped, &regs, &position)? {
+                    match state::compare(&stopped, &regs, &position, suspect)? {
                         Agreement::Whole => {
                             let regs = state::undebugged(&regs);
                             stopped.set_registers(&regs)?;
@@ -170,7 +172,10 @@ pub fn reach(stopped: Stopped, position: &Position, looks: &mut Looks) -> Result
                             position.words.insert(0, (address, content));
                             trap.learn(&stopped, &position)?;
                         }
-                        Agreement::Near => looks.near += 1,
+                        Agreement::Near(set) => {
+                            looks.near += 1;
+                            suspect = set.or(suspect);
+                        }
                         Agreement::Other => {}
                     }
                     trap.set(&stopped, rip)?;
