@@ -28,7 +28,14 @@ const PYTHON: &str = "
 ## CPython's own tests
 
 Debian's `libpython3.11-testsuite`, each module in one process (`tests/programs/module.py`), without what CPython calls
-resources. A module that fails as a whole is run again without the tests named in its second row.
+resources. A module that fails as a whole is run again without the tests named in its second row;
+one that takes more than half a minute as a whole has only that row.
+
+Not in the table, and worth knowing:
+
+- `test_mmap`'s `LargeMmapTests` map sparse files of 2 to 6 GiB: a file is logged when it is mapped, its holes too, which takes
+  about 20 s for each GiB.
+- `test_signal`'s `test_itimer_virtual` computes until a signal comes: signals are delivered only at calls.
 ";
 
 const TOOLS: &str = "
