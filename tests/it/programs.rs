@@ -1,7 +1,8 @@
 //! Programs that are no servers, each natively, recorded and replayed: CPython's own test modules, interpreters, databases
 //! and tools. [`expected::Expected`] says of each what must happen; docs/conformance.md is made from the same tables.
 //!
-//! `FTRUN_PROGRAMS=all` runs also what is slow, and all of it with every layer.
+//! `FTRUN_PROGRAMS=all` runs also what is slow, and all of it with every layer; `FTRUN_PROGRAMS=failing` those that are
+//! expected to fail, with any layer: who makes some of them pass sees which.
 
 mod document;
 mod expected;
@@ -12,12 +13,17 @@ mod tools;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use crate::child::{Ended, Outcome, run};
+use crate::child::{Ended, Outcome, run, run_within};
 use crate::conformance::{identical_records, own_lines_removed, same};
 use crate::guest::{FTRUN, command};
 use crate::support;
 use expected::Expected;
+
+/// How long a command may run in each of the three ways: the slowest takes a minute on a machine with nothing else to do, and
+/// may share its processors with a dozen others.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// A program, or some that use each other's files.
 struct Program {
@@ -41,11 +47,15 @@ enum When {
     All,
 }
 
-impl When {
-    fn is_now(self) -> bool {
-        let all = std::env::var("FTRUN_PROGRAMS").is_ok_and(|value| value == "all");
+impl Program {
+    fn is_run(&self) -> bool {
         let one_of_others = std::env::var("FTRUN_LAYER").is_ok_and(|layer| layer != "fast");
-        all || self == Self::Always || self == Self::OneLayer && !one_of_others
+        match std::env::var("FTRUN_PROGRAMS").as_deref() {
+            Ok("all") => true,
+            Ok("failing") => matches!(self.expected, Expected::Fails(_)),
+            Ok(other) => panic!("FTRUN_PROGRAMS is {other:?}, expected all or failing"),
+            Err(_) => self.when == When::Always || self.when == When::OneLayer && !one_of_others,
+        }
     }
 }
 
@@ -57,7 +67,7 @@ fn all() -> impl Iterator<Item = Program> {
 /// Each of them is a test of its own, which passes without a word: so they are counted here.
 #[test]
 fn programs_left_out_are_counted() {
-    let (count, left_out) = (all().count(), all().filter(|program| !program.when.is_now()).count());
+    let (count, left_out) = (all().count(), all().filter(|program| !program.is_run()).count());
     assert!(left_out < count, "every program is left out");
     if left_out > 0 {
         support::skip("programs", &format!("{left_out} of {count} left out; FTRUN_PROGRAMS=all runs them"));
@@ -72,13 +82,13 @@ struct Step {
 
 /// Runs a program in all three ways; panics unless it does what the table says.
 fn conforms(program: &Program) {
-    if !program.when.is_now() {
+    if !program.is_run() {
         return;
     }
     let scratch = tempfile::tempdir().expect("a scratch directory can be made");
     let native = directory(scratch.path(), "native");
     for step in &program.steps {
-        run(&mut command_of(step, &native)).expect(Outcome::Exit(0));
+        run_within(LIMIT, &mut command_of(step, &native)).expect(Outcome::Exit(0));
     }
     let recorded = directory(scratch.path(), "recorded");
     let logs = directory(scratch.path(), "logs");
@@ -87,7 +97,7 @@ fn conforms(program: &Program) {
         let log = logs.join(index.to_string());
         let mut record = command(Path::new(FTRUN), &recorded, None);
         record.args(["record", "-o"]).arg(&log).arg("--").args(words(step));
-        let ended = run(environment(&mut record, &recorded));
+        let ended = run_within(LIMIT, environment(&mut record, &recorded));
         let failed = ended.outcome != Outcome::Exit(0);
         steps.push((log, ended));
         // What comes then builds upon it.
@@ -101,7 +111,7 @@ fn conforms(program: &Program) {
     let steps: Vec<Step> = steps
         .into_iter()
         .map(|(log, recorded)| {
-            let replayed = run(command(Path::new(FTRUN), &replayed, None).arg("replay").arg(log));
+            let replayed = run_within(LIMIT, command(Path::new(FTRUN), &replayed, None).arg("replay").arg(log));
             Step { recorded, replayed }
         })
         .collect();

@@ -28,7 +28,7 @@ const PYTHON: &str = "
 ## CPython's own tests
 
 Debian's `libpython3.11-testsuite`, each module in one process (`tests/programs/module.py`), without what CPython calls
-resources. A module that fails as a whole is run again without the tests named in its second row;
+resources, and without tests that fail when something takes longer than they allow (`MEASURE_TIME` there). A module that fails as a whole is run again without the tests named in its second row;
 one that takes more than half a minute as a whole has only that row.
 
 Not in the table, and worth knowing:

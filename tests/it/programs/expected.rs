@@ -22,6 +22,10 @@ pub(super) struct Failure {
     pub(super) reason: &'static str,
 }
 
+/// What to do when a program does something else than the table says, and rightly so.
+const UPDATE: &str =
+    "update its entry in tests/it/programs, then docs/conformance.md: FTRUN_UPDATE_DOCS=1 tests/run programs::document";
+
 /// Why a program fails that starts a child process.
 pub(super) const CHILD: &str = "it starts a child process: refused, ENOSYS";
 
@@ -65,13 +69,17 @@ impl Expected {
         };
         if recorded.outcome == Outcome::Exit(0) {
             recorded.fail(&format!(
-                "{name} is expected to fail ({says}), and now it can be recorded: update its entry in tests/it/programs, then \
-                 docs/conformance.md (FTRUN_UPDATE_DOCS=1)"
+                "{name} unexpectedly passes: move it to those recorded (Identical instead of a failure that says `{says}`): {UPDATE}"
             ));
         }
-        recorded.expect(Outcome::Exit(status));
-        if !recorded.stderr_lines().iter().any(|line| line.starts_with("ftrun: ") && line.contains(says)) {
-            recorded.fail(&format!("{name} fails as expected, but no line of ftrun's has `{says}`"));
+        let lines = recorded.stderr_lines();
+        let own: Vec<&String> = lines.iter().filter(|line| line.starts_with("ftrun: ")).collect();
+        if recorded.outcome != Outcome::Exit(status) || !own.iter().any(|line| line.contains(says)) {
+            recorded.fail(&format!(
+                "{name} fails in another way than expected ({:?} and a line of ftrun's with `{says}`): its lines are {own:#?}. If \
+                 that is right, {UPDATE}",
+                Outcome::Exit(status)
+            ));
         }
     }
 }

@@ -20,22 +20,70 @@ tools! {
     lua_text Always Identical, ["lua5.4 {programs}/text.lua input"];
     lua_closures Always Identical, ["lua5.4 {programs}/closures.lua"];
     lua_numbers OneLayer Identical, ["lua5.4 {programs}/numbers.lua"];
+    lua_files OneLayer Identical, ["lua5.4 {programs}/files.lua input"];
+    lua_json OneLayer Identical, ["lua5.4 {programs}/json.lua"];
+    lua_sockets Always Identical, ["lua5.4 {programs}/sockets.lua"];
+    lua_popen OneLayer child(1), ["lua5.4 {programs}/popen.lua"];
     tcl_text Always Identical, ["tclsh {programs}/text.tcl input"];
     tcl_numbers OneLayer Identical, ["tclsh {programs}/numbers.tcl"];
+    tcl_files OneLayer Identical, ["tclsh {programs}/files.tcl input"];
+    tcl_objects OneLayer Identical, ["tclsh {programs}/objects.tcl"];
+    tcl_exec OneLayer child(1), ["tclsh {programs}/exec.tcl"];
     tcl_event_loop OneLayer THREAD, ["tclsh {programs}/loop.tcl"];
     perl_text Always Identical, ["perl {programs}/text.pl input"];
     perl_closures Always Identical, ["perl {programs}/closures.pl"];
+    perl_files OneLayer Identical, ["perl {programs}/files.pl input"];
+    perl_modules OneLayer Identical, ["perl {programs}/modules.pl"];
+    perl_sockets Always Identical, ["perl {programs}/sockets.pl"];
+    perl_system OneLayer child(38), ["perl {programs}/system.pl"];
     sqlite_file Always Identical, [
         "sqlite3 -bail -init {programs}/shop.sql shop.db .quit",
         "sqlite3 -bail shop.db .dump",
         "sqlite3 -bail shop.db .schema",
     ];
+    sqlite_triggers OneLayer Identical, [
+        "sqlite3 -bail -init {programs}/triggers.sql accounts.db .quit",
+        "sqlite3 -json -readonly accounts.db .tables",
+    ];
+    sqlite_search OneLayer Identical, ["sqlite3 -bail -init {programs}/search.sql search.db .quit"];
+    sqlite_journals OneLayer Identical, ["sqlite3 -bail -init {programs}/journals.sql events.db .quit"];
+    sqlite_shell Always Identical, [
+        "mawk -f {programs}/table.awk input",
+        "sqlite3 -bail -init {programs}/shell.sql shell.db .quit",
+        "cat out.csv",
+        "cmp saved.db again.db",
+    ];
+    sqlite_archive OneLayer Identical, [
+        "sqlite3 archive.db -Acv input",
+        "sqlite3 archive.db -Atv",
+        "sqlite3 archive.db -Ax --directory out",
+        "sqlite3 archive.db .dump",
+    ];
+    sqlite_memory OneLayer Identical, ["sqlite3 -bail -init {programs}/shop.sql :memory: .quit"];
     sqlite_wal OneLayer refused(1, "refused mmap with MAP_SHARED and PROT_WRITE", SHARED), ["sqlite3 -bail -init {programs}/wal.sql wal.db .quit"];
     sqlite_wal_exclusive OneLayer Identical, ["sqlite3 -bail -init {programs}/wal_exclusive.sql wal.db .quit"];
     gzip Always Identical, ["gzip -9 -k input", "gzip -tv input.gz", "gzip -dc input.gz", "gzip -d -f input.gz"];
+    gzip_levels OneLayer Identical, [
+        "gzip -1 -k -S .fast input",
+        "gzip -l -v -S .fast input.fast",
+        "gzip -c -n --rsyncable input",
+        "cp -r {programs} copies",
+        "gzip -r -N copies",
+        "gzip -d -r copies",
+        "diff -r copies {programs}",
+    ];
     xz OneLayer Identical, ["xz -T1 -k input", "xz -lv input.xz", "xz -T1 -dc input.xz"];
+    xz_formats OneLayer Identical, [
+        "xz -T1 -0 -k --check=sha256 --block-size=32KiB input",
+        "xz -lvv input.xz",
+        "xz -T1 -tv input.xz",
+        "xz -T1 -k --format=lzma input",
+        "xz -T1 -dc input.lzma",
+        "xz -T1 -c -6e --delta=dist=2 --lzma2=dict=1MiB input",
+    ];
     xz_threads OneLayer THREAD, ["xz -T2 --block-size=64KiB -k input"];
     bzip2 OneLayer Identical, ["bzip2 -k input", "bzip2 -tv input.bz2", "bzip2 -dc input.bz2"];
+    bzip2_levels OneLayer Identical, ["bzip2 -1 -k -v input", "bzip2 -d -s -c input.bz2", "bzip2 -9 -c input", "bzip2 -d -f input.bz2"];
     tar Always Identical, [
         "tar -cvf input.tar input",
         "tar -tvf input.tar",
@@ -111,7 +159,6 @@ tools! {
     gcc All refused(1, "refused vfork", CHILD), ["gcc -O2 -c {programs}/primes.c"];
     cc1 OneLayer Identical, ["{cc1} -quiet -O2 -imultiarch x86_64-linux-gnu {programs}/primes.c -o primes.s", "as -o primes.o primes.s", "objdump -dr primes.o"];
     ld OneLayer Identical, ["{cc1} -quiet -O1 {programs}/alone.c -o alone.s", "as -o alone.o alone.s", "ld -o alone alone.o", "./alone"];
-    perl_system OneLayer child(38), ["perl {programs}/system.pl"];
     env_exec OneLayer refused(126, "refused execve", "it executes another program in its place: refused, ENOSYS"), ["env -i true"];
 }
 
