@@ -257,7 +257,7 @@ modules! {
     test_sched All Some(THREAD), ["TestCase.test_cancel_concurrent", "TestCase.test_enter_concurrent"];
     test_secrets All Some(Identical), [];
     test_select Always Some(child(1)), ["SelectTestCase.test_select"];
-    test_selectors OneLayer None, ["test_above_fd_setsize"];
+    test_selectors OneLayer Some(Identical), [];
     test_set All Some(Identical), [];
     test_shelve All Some(Identical), [];
     test_shlex All Some(Identical), [];
