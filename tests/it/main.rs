@@ -12,6 +12,7 @@ mod hosts;
 mod interceptor;
 mod ipv6;
 mod placement;
+mod programs;
 mod recording;
 mod rules;
 mod servers;

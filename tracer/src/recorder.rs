@@ -3,6 +3,7 @@
 //! The recorder is the one thread that traces the server. It knows nothing of backups: records go into a [`Sink`], addresses are
 //! moved aside by an [`Outside`]. The kernel-state model is applied to each record, as it will be at the backup.
 
+mod descriptors;
 mod fs;
 mod identity;
 mod inside;
@@ -571,9 +572,9 @@ impl<'a> Recorder<'a> {
         let interrupted = result == -i64::from(libc::EINTR) || signals::is_restart(result);
         let temporary = interrupted.then(|| signal::temporary_mask(&flow.gathered.inputs, flow.shape.number)).flatten();
         let maps_code = memory::maps_code(&flow.call, result);
-        let (short, args) = (flow.shape.number, flow.call.args);
+        let (shape, short, args) = (flow.shape, flow.shape.number, flow.call.args);
         self.record(&stopped, flow, result)?;
-        self.note_outside(short, &args, result);
+        self.note_outside(&stopped, shape, &args, result)?;
         if let Some((start, len)) = maps_code {
             self.patch(&stopped, start, len)?;
         }
