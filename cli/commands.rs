@@ -93,6 +93,7 @@ fn manner(options: &LayerOption) -> Manner {
         layer: options.layer,
         seed: seed.unwrap_or_else(|| std::process::id().into()),
         signal_deadline: Some(Duration::from_millis(options.signal_deadline)).filter(|deadline| !deadline.is_zero()),
+        ticks: options.ticks,
     }
 }
 

@@ -146,10 +146,10 @@ pub fn run(args: Replay) -> Result<Exit> {
         }
         None => bail!("the log has no end"),
     }
-    let Looks { positions, by_breakpoint, stops, near } = driver.looks();
+    let Looks { positions, counted, by_breakpoint, stops, near } = driver.looks();
     if positions > 0 {
         say!(
-            "{positions} signals between two calls: {stops} stops on the way, {near} of them for memory alone, {by_breakpoint} by a breakpoint"
+            "{positions} signals between two calls: the way to {counted} counted; {stops} stops, {near} of them for memory alone; {by_breakpoint} by a breakpoint"
         );
     }
     let last = format!("replayed {records} records, identical\n");

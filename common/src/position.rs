@@ -21,6 +21,24 @@ pub const MAX_WORDS: usize = 32;
 pub const MAX_PAGES: usize = 24;
 /// Bytes of a page.
 pub const PAGE_LEN: usize = 4096;
+/// What a tick is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// A conditional branch that was retired, taken or not.
+    ConditionalBranches,
+    /// An execution of the instruction at this address.
+    Passes(u64),
+}
+
+/// How far a position is from the stop before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticks {
+    /// What was counted.
+    pub unit: Unit,
+    /// How many, from where the record before this one left the server.
+    pub count: u64,
+}
+
 /// A point of the server's execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
@@ -36,6 +54,8 @@ pub struct Position {
     /// The pages of those words, address and content: where another round of a loop has the same words, more of them are found
     /// here. Ascending addresses.
     pub pages: Vec<(u64, Vec<u8>)>,
+    /// How far it is, if that was counted. A replica need not look where it is before it has come so far.
+    pub ticks: Option<Ticks>,
 }
 
 /// Why bytes are no position.
@@ -43,7 +63,7 @@ pub struct Position {
 pub enum PositionError {
     /// The length does not fit.
     #[error(
-        "a position of {found} bytes, expected {REGISTERS} registers, two words, digests of memory, at most {MAX_WORDS} words and at most {MAX_PAGES} pages"
+        "a position of {found} bytes, expected {REGISTERS} registers, four words, digests of memory, at most {MAX_WORDS} words and at most {MAX_PAGES} pages"
     )]
     Length {
         /// Bytes there.
@@ -54,15 +74,23 @@ pub enum PositionError {
     Order,
 }
 
+const NO_UNIT: u64 = 0;
+const BRANCHES: u64 = 1;
 /// Words that a page takes: its address, its content.
 const PAGE_WORDS: usize = 1 + PAGE_LEN / 8;
 
 impl Position {
-    /// Its bytes: the registers, the digest of the extended state, the number of words, the digests of memory ([`Regions::to_words`]), then
+    /// Its bytes: the registers, the unit of ticks (0 none, 1 conditional branches, else an address), their number, the digest of the
+    /// extended state, the number of words, the digests of memory ([`Regions::to_words`]), then
     /// address and content of each word and each page; little endian.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let fixed = self.registers.iter().copied().chain([self.extended, self.words.len() as u64]);
+        let (unit, count) = match self.ticks {
+            None => (NO_UNIT, 0),
+            Some(Ticks { unit: Unit::ConditionalBranches, count }) => (BRANCHES, count),
+            Some(Ticks { unit: Unit::Passes(address), count }) => (address, count),
+        };
+        let fixed = self.registers.iter().copied().chain([unit, count, self.extended, self.words.len() as u64]);
         let words = self.words.iter().flat_map(|&(address, content)| [address, content]);
         let mut bytes: Vec<u8> = fixed.chain(self.memory.to_words()).chain(words).flat_map(u64::to_le_bytes).collect();
         for (address, content) in &self.pages {
@@ -84,7 +112,12 @@ impl Position {
         }
         let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_le_bytes).collect();
         let (&registers, rest) = numbers.split_first_chunk::<REGISTERS>().ok_or(wrong)?;
-        let (&[extended, count], rest) = rest.split_first_chunk::<2>().ok_or(wrong)?;
+        let (&[unit, ticks, extended, count], rest) = rest.split_first_chunk::<4>().ok_or(wrong)?;
+        let ticks = match unit {
+            NO_UNIT => None,
+            BRANCHES => Some(Ticks { unit: Unit::ConditionalBranches, count: ticks }),
+            address => Some(Ticks { unit: Unit::Passes(address), count: ticks }),
+        };
         let (memory, rest) = Regions::from_words(rest).ok_or(wrong)?;
         let count = usize::try_from(count).ok().filter(|count| *count <= MAX_WORDS).ok_or(wrong)?;
         let (words, pages) = rest.split_at_checked(2 * count).ok_or(wrong)?;
@@ -99,7 +132,7 @@ impl Position {
         if unordered || pages.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
             return Err(PositionError::Order);
         }
-        Ok(Self { registers, extended, memory, words, pages })
+        Ok(Self { registers, extended, memory, words, pages, ticks })
     }
 
     /// Its instruction pointer.
@@ -120,7 +153,7 @@ mod tests {
         }
         let mut memory = Regions::default();
         memory.add(0x7fff_ffff_e000, &[3; PAGE_LEN]);
-        Position { registers, extended: 5, memory, words: words.to_vec(), pages: Vec::new() }
+        Position { registers, extended: 5, memory, words: words.to_vec(), pages: Vec::new(), ticks: None }
     }
 
     fn pages(addresses: &[u64]) -> Vec<(u64, Vec<u8>)> {
@@ -131,8 +164,11 @@ mod tests {
     fn what_is_encoded_is_decoded() {
         for words in [&[][..], &[(8, 1)], &[(8, 1), (16, 2), (4096, u64::MAX)]] {
             for addresses in [&[][..], &[4096], &[4096, 8192, 1 << 40]] {
-                let position = Position { pages: pages(addresses), ..position(words) };
-                assert_eq!(Position::decode(&position.encode()), Ok(position));
+                for unit in [None, Some(Unit::ConditionalBranches), Some(Unit::Passes(0x40_1000))] {
+                    let ticks = unit.map(|unit| Ticks { unit, count: 77 });
+                    let position = Position { pages: pages(addresses), ticks, ..position(words) };
+                    assert_eq!(Position::decode(&position.encode()), Ok(position));
+                }
             }
         }
     }

@@ -31,6 +31,7 @@ use tracer::recorder::FileAreas;
 use tracer::signals;
 use tracer::sys::pidfd::ChildProcess;
 use tracer::sys::ptrace::Resume;
+use tracer::ticks::TickSource;
 use tracer::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
 
 use self::call::shown;
@@ -142,6 +143,8 @@ pub struct Driver {
     restart: Option<(&'static Shape, Call)>,
     /// A signal whose frame found no room: the fault that follows from it is the next record.
     unframed: Option<Record>,
+    /// What counts on the way to a position.
+    ticks: Option<Box<dyn TickSource>>,
     /// How much it took to come to positions.
     looks: Looks,
     /// Up to where the log was applied when this thread last looked.
@@ -181,6 +184,7 @@ impl Driver {
             overwritten: Vec::new(),
             restart: None,
             unframed: None,
+            ticks: manner.ticks.source(),
             looks: Looks::default(),
             lsn,
         })

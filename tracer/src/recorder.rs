@@ -41,6 +41,7 @@ use crate::place::PlaceError;
 use crate::signals;
 use crate::sys::alarm::Alarm;
 use crate::sys::ptrace::Resume;
+use crate::ticks::TickSource;
 use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of};
 
 /// Where records go.
@@ -164,6 +165,10 @@ pub struct Recorder<'a> {
     shipper: Option<&'a (dyn Fn() + Sync)>,
     /// How long a signal that comes between two calls waits for the second one.
     signal_deadline: Option<Duration>,
+    /// What counts how far the server has come since the last record.
+    ticks: Option<Box<dyn TickSource>>,
+    /// Calls that the interceptor had made when the count began; `None` until it does.
+    counted_from: Option<u64>,
     /// When the first of the held signals has waited long enough.
     due: Option<Instant>,
 }
@@ -225,6 +230,8 @@ impl<'a> Recorder<'a> {
             epoch: None,
             shipper: None,
             signal_deadline: None,
+            ticks: None,
+            counted_from: None,
             due: None,
         }
     }
@@ -233,7 +240,7 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn with_interceptor(self, shared: &'a Shared, manner: Manner, patches: Patches) -> Self {
         let inside = Some(Inside::new(shared, manner, patches));
-        Self { inside, signal_deadline: manner.signal_deadline, ..self }
+        Self { inside, signal_deadline: manner.signal_deadline, ticks: manner.ticks.source(), ..self }
     }
 
     /// What the interceptor records is shipped by this, on the thread that takes it from the ring.
@@ -370,14 +377,24 @@ impl<'a> Recorder<'a> {
         if let Some(due) = self.due {
             alarm.set(due).map_err(failed)?;
         }
-        let event = match tap {
+        if self.counted_from.is_none()
+            && let Some(ticks) = &mut self.ticks
+        {
+            ticks.restart(&stopped).map_err(PlaceError::from)?;
+            self.counted_from = Some(self.inside.as_ref().map_or(0, |inside| inside.shared.calls()));
+        }
+        let mut run = |ticks: &mut Option<Box<dyn TickSource>>, stopped: Stopped| match ticks {
+            Some(ticks) => ticks.run(stopped, signal, Some(alarm)),
             None => stopped.run_until(Resume::Continue, signal, Some(alarm)),
+        };
+        let event = match tap {
+            None => run(&mut self.ticks, stopped),
             Some(tap) => {
                 if let Some(inside) = &self.inside {
                     inside.shared.set_pending(waits);
                 }
                 self.journal.take().into_iter().for_each(|journal| tap.give(journal));
-                let event = stopped.run_until(Resume::Continue, signal, Some(alarm));
+                let event = run(&mut self.ticks, stopped);
                 self.journal = Some(tap.take()?);
                 event
             }
@@ -395,6 +412,7 @@ impl<'a> Recorder<'a> {
     }
 
     fn append(&mut self, record: &Record, what: &str) -> Result<(), RecordingError> {
+        self.counted_from = None;
         self.journal_mut().append(record, what)
     }
 

@@ -14,7 +14,7 @@ use common::syscall::{Fault, Memory};
 use nix::errno::Errno;
 use thiserror::Error;
 
-use crate::sys::alarm::Alarm;
+use crate::sys::alarm::Interrupt;
 use crate::sys::ptrace::{self, Resume, SIGINFO_LEN};
 
 pub use libc::user_regs_struct as Registers;
@@ -193,15 +193,15 @@ impl Running {
         self.wait_until(None)
     }
 
-    /// Waits until it stops or ends, or the alarm goes off, which stops it. While somebody else has stopped it nothing is done to it.
+    /// Waits until it stops or ends, or is to be interrupted, which stops it. While somebody else has stopped it nothing is done to it.
     ///
     /// # Errors
     /// As [`Running::wait`].
-    pub fn wait_until(self, alarm: Option<&Alarm>) -> Result<Event, TraceeError> {
+    pub fn wait_until(self, mut interrupt: Option<&mut dyn Interrupt>) -> Result<Event, TraceeError> {
         let Self { process, how } = self;
         let (mut asked, mut listens) = (false, false);
         let (status, signal) = loop {
-            let due = !asked && !listens && alarm.is_some_and(Alarm::is_due);
+            let due = !asked && !listens && interrupt.as_mut().is_some_and(|interrupt| interrupt.is_due());
             // One that is gone, or has stopped by itself, is the next thing to wait for.
             asked |= due && ptrace::interrupt(process.pid).is_ok();
             let status = match ptrace::wait_or_wake(process.pid) {
@@ -305,13 +305,18 @@ impl Stopped {
         self.run_until(how, signal, None)
     }
 
-    /// As [`Stopped::run`], at the longest until the alarm goes off.
+    /// As [`Stopped::run`], at the longest until it is to be interrupted.
     ///
     /// # Errors
     /// As [`Stopped::run`].
-    pub fn run_until(self, how: Resume, signal: i32, alarm: Option<&Alarm>) -> Result<Event, TraceeError> {
+    pub fn run_until(
+        self,
+        how: Resume,
+        signal: i32,
+        interrupt: Option<&mut dyn Interrupt>,
+    ) -> Result<Event, TraceeError> {
         match self.resume(how, signal) {
-            Ok(running) => running.wait_until(alarm),
+            Ok(running) => running.wait_until(interrupt),
             Err(TraceeError::Gone { status, .. }) => Ok(Event::Dead(status)),
             Err(other) => Err(other),
         }

@@ -155,6 +155,7 @@ pub fn position(stopped: &Stopped, regs: &Registers, words: &[u64]) -> Result<Po
         memory: memory_digests(stopped, None)?,
         words: words.iter().filter_map(content).collect(),
         pages: pages.iter().take(MAX_PAGES).filter_map(page).collect(),
+        ticks: None,
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use common::abi;
 use common::kernel::bit;
+use common::position::Ticks;
 use common::record::{Placement, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
 
@@ -11,6 +12,7 @@ use super::{InCall, Next, Recorder, RecordingError};
 use crate::inject::{self, Held};
 use crate::instructions;
 use crate::interceptor::{self, code};
+use crate::place::PlaceError;
 use crate::place::near::{self, Found};
 use crate::signals;
 use crate::sys::ptrace::{self, Resume};
@@ -239,7 +241,7 @@ impl Recorder<'_> {
             self.at_exit.is_none() && regs.orig_rax == u64::MAX && !interceptor::is_own(regs.rip, regs.rip + 1);
         let Some(due) = due.filter(|_| between) else { return Ok(Next::Go(stopped, 0)) };
         let mut arrived = Vec::new();
-        let found = near::find(stopped, &mut arrived)?;
+        let found = near::find(stopped, self.ticks.as_deref_mut(), &mut arrived)?;
         for Held { signal, info } in arrived {
             let treatment = self.treatment(signal);
             if matches!(treatment, Treatment::Pass | Treatment::Fatal) {
@@ -250,18 +252,26 @@ impl Recorder<'_> {
                 self.held.push_back(seen(Held { signal, info }, self.pid, self.kernel().identity().pid));
             }
         }
-        let (stopped, position) = match found {
+        let (stopped, mut position) = match found {
             Found::Here(stopped, position) => (stopped, position),
             Found::Not(stopped) => return Ok(Next::Go(stopped, 0)),
             Found::Event(event) => return Ok(Next::Event(event)),
         };
         let Some(held) = self.held.remove(due) else { return Ok(Next::Go(stopped, 0)) };
         let mut record = signals::record(Placement::State, &held, mask, mask, &stopped.registers()?, 0);
+        position.ticks = self.ticks_since_last_record()?;
         let bytes = position.encode();
         record.segments.push(Segment { address: 0, role: SegmentRole::Position, arg: 0, bytes });
         stopped.set_siginfo(&held.info)?;
         self.append(&record, "a signal")?;
         self.deliver(stopped, held.signal)
+    }
+
+    /// How far the server has come from where a replica stops as well. Calls made in process in between stop nobody.
+    fn ticks_since_last_record(&mut self) -> Result<Option<Ticks>, RecordingError> {
+        let calls = self.inside.as_ref().map_or(0, |inside| inside.shared.calls());
+        let Some(source) = self.ticks.as_mut().filter(|_| self.counted_from == Some(calls)) else { return Ok(None) };
+        Ok(Some(Ticks { unit: source.unit(), count: source.count().map_err(PlaceError::from)? }))
     }
 
     /// Gives the held signals back to the kernel, before the call that begins: it interrupts that call if it blocks, and is

@@ -13,6 +13,18 @@ const SIGNAL: Signal = Signal::SIGURG;
 /// A signal that comes just before the wait begins does not end it: it comes again.
 const AGAIN: Duration = Duration::from_millis(5);
 
+/// Who says that a process is to be stopped where it is.
+pub trait Interrupt {
+    /// Asked when the wait begins, and when a signal has ended it.
+    fn is_due(&mut self) -> bool;
+}
+
+impl Interrupt for Alarm {
+    fn is_due(&mut self) -> bool {
+        self.due.is_some_and(|due| Instant::now() >= due)
+    }
+}
+
 /// An alarm of the thread that made it.
 #[derive(Debug)]
 pub struct Alarm {
@@ -62,12 +74,6 @@ impl Alarm {
             self.timer.set(Expiration::OneShot(Duration::ZERO.into()), TimerSetTimeFlags::empty())?;
         }
         Ok(())
-    }
-
-    /// Whether its time has come.
-    #[must_use]
-    pub fn is_due(&self) -> bool {
-        self.due.is_some_and(|due| Instant::now() >= due)
     }
 }
 
