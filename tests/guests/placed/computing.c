@@ -24,12 +24,14 @@ int main(int argc, char **argv) {
         }
         return 0;
     }
-    int listener = listening_at(port), fd = OK(accept(listener, NULL, NULL));
-    char line[64], answer[64];
-    for (ssize_t length; (length = OK(read(fd, line, sizeof line - 1))) > 0;) {
-        line[length] = 0;
-        int written = snprintf(answer, sizeof answer, "%lx\n", compute(strtoul(line, NULL, 10)));
-        send_all(fd, answer, (size_t)written);
+    for (int listener = listening_at(port);;) {
+        int fd = OK(accept(listener, NULL, NULL));
+        char line[64], answer[64];
+        for (ssize_t length; (length = OK(read(fd, line, sizeof line - 1))) > 0;) {
+            line[length] = 0;
+            int written = snprintf(answer, sizeof answer, "%lx\n", compute(strtoul(line, NULL, 10)));
+            send_all(fd, answer, (size_t)written);
+        }
+        OK(close(fd));
     }
-    return 0;
 }
