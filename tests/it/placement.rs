@@ -242,14 +242,13 @@ fn follows() -> Result<()> {
     let server = |address: std::net::SocketAddr| -> Vec<OsString> {
         vec![guest.program.clone().into(), address.port().to_string().into(), "0".into()]
     };
-    let mut plain =
-        Program::start("computing", Command::new(&guest.program).args(&server(native)[1..]), scratch.path())?;
+    let plain = Program::start("computing", Command::new(&guest.program).args(&server(native)[1..]), scratch.path())?;
     poll("the server to listen", OFTEN, || Ok(listening(native)?.then_some(())))?;
     let mut wire = Wire::connect(native, "native")?;
     wire.send(ROUNDS)?;
     let answer = wire.line()?;
     wire.end()?;
-    plain.wait()?;
+    drop(plain);
 
     let address = free_address()?;
     let mut group = Group::start_with(&["--progress-interval", "50"], &server(address), address, scratch.path())?;
