@@ -484,6 +484,7 @@ impl Driver {
         let (regs, info) = (stopped.registers()?, stopped.siginfo()?);
         match instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
             Some(trapped) if trapped.site == record.arg(0) && trapped.instruction as u16 == record.number => {
+                self.registers(lsn, record, instructions::check(trapped, &regs), &regs)?;
                 let after = instructions::apply(trapped, record, &regs);
                 let (stopped, _) = signals::undo_forced(stopped, &after, signal, kernel.signals())?;
                 self.at = At::Ready(stopped, 0);
@@ -535,6 +536,15 @@ impl Driver {
             }
             other => Err(self.wrong_stop(lsn, record, other)),
         }
+    }
+
+    /// Compares the check of a record that is no call.
+    fn registers(&self, lsn: Lsn, record: &Record, found: u64, regs: &Registers) -> Result<(), ReplayError> {
+        if found == record.check {
+            return Ok(());
+        }
+        let expected = format!("digest {:#018x} of the registers", record.check);
+        Err(self.diverged(lsn, record, expected, format!("{found:#018x}"), Some(*regs)))
     }
 
     fn elsewhere(&self, lsn: Lsn, record: &Record, regs: Registers) -> ReplayError {

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::abi;
+use common::digest::Digest;
 use common::kernel::{Kernel, ModelError};
 use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
@@ -43,7 +44,7 @@ use crate::place::PlaceError;
 use crate::signals;
 use crate::sys::pidfd::ChildProcess;
 use crate::sys::ptrace::Resume;
-use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of};
+use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of, checked};
 
 /// Where records go.
 pub trait Sink {
@@ -428,7 +429,7 @@ impl<'a> Recorder<'a> {
             }
             None => (shape, call),
         };
-        let mut gathered = syscall::at_entry(shape, &call.args, &stopped);
+        let mut gathered = syscall::at_entry(shape, &call.args, &checked(&regs), &stopped);
         let finished = self.finished_inside();
         if let Some((_, digest)) = finished {
             gathered = gathered.with_digest(digest);
@@ -534,7 +535,9 @@ impl<'a> Recorder<'a> {
         if number == nr::EXECVE {
             self.advise_on_exec(&stopped, call);
         }
-        self.append(&Record::new(Kind::Call, number, result).with_args(&call.args), "a refused call")?;
+        let mut record = Record::new(Kind::Call, number, result).with_args(&call.args);
+        record.check = Digest::of_refusal(&checked(regs)).finish();
+        self.append(&record, "a refused call")?;
         self.look_for_signals(&stopped, regs, call.number, None)?;
         Ok(Next::Go(stopped, 0))
     }

@@ -414,6 +414,7 @@ impl Recorder<'_> {
 
     /// rt_sigreturn: executed by both sides; the registers and the mask it restores are compared.
     pub(super) fn sigreturn(&mut self, stopped: Stopped, flow: InCall) -> Result<Next, RecordingError> {
+        let before = stopped.registers()?;
         let pid = stopped.pid();
         let stopped = match stopped.run(Resume::ToSyscallExit, 0)? {
             Event::SyscallExit(stopped) => stopped,
@@ -429,7 +430,7 @@ impl Recorder<'_> {
             stopped.set_registers(&after)?;
         }
         let mut record = Record::new(common::record::Kind::Call, nr::RT_SIGRETURN, 0);
-        record.check = signals::general_digest(&after);
+        record.check = signals::sigreturn_check(&before, &after);
         let mask = stopped.signal_mask()?.to_le_bytes().to_vec();
         record.segments.push(Segment { address: 0, role: SegmentRole::Out, arg: 0, bytes: mask });
         self.append(&record, flow.shape.name)?;
