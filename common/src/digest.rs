@@ -14,10 +14,12 @@
 //! finish()    state
 //! ```
 //!
-//! A check begins with the registers of the process, [`Digest::of_registers`]: seven folds that do not wait for each other.
+//! A check begins with the registers of the process, [`Digest::of_registers`]: four folds that do not wait for each other.
 //!
 //! ```text
-//! registers(r)    state = SEED, xor for each i from 0 to 6 of fold(r[2i] ^ rotl(A, 8i), r[2i + 1] ^ rotl(B, 8i))
+//! pair(i)         r[i] ^ rotl(r[i + 1], 29)
+//! registers(r)    SEED ^ fold(pair(0) ^ A, pair(2) ^ B) ^ fold(pair(4) ^ rotl(A, 8), pair(6) ^ rotl(B, 8))
+//!                 ^ fold(pair(8) ^ rotl(A, 16), pair(10) ^ rotl(B, 16)) ^ fold(r[12] ^ rotl(A, 24), r[13] ^ rotl(B, 24))
 //! ```
 //!
 //! A factor of 0 makes the state 0 and lets the other factor be forgotten. It is no trap: from 0 the next step leads to
@@ -72,9 +74,10 @@ impl Digest {
     /// Of the registers of a process, in the order of [`REGISTERS`].
     #[must_use]
     pub fn of_registers(registers: &[u64; REGISTERS]) -> Self {
-        let (pairs, _) = registers.as_chunks::<2>();
-        let pairs = pairs.iter().zip((0..).step_by(8));
-        Self(pairs.fold(SEED, |state, (&[x, y], turn)| state ^ fold(x ^ A.rotate_left(turn), y ^ B.rotate_left(turn))))
+        let pair = |index: usize| registers[index] ^ registers[index + 1].rotate_left(29);
+        let pairs = [(pair(0), pair(2)), (pair(4), pair(6)), (pair(8), pair(10)), (registers[12], registers[13])];
+        let folds = pairs.iter().zip([0, 8, 16, 24]);
+        Self(folds.fold(SEED, |state, (&(x, y), by)| state ^ fold(x ^ A.rotate_left(by), y ^ B.rotate_left(by))))
     }
 
     /// The check of a call that was refused: it is none that a call which was made can have, but by chance.
