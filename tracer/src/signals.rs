@@ -44,6 +44,9 @@ const FRAME_SIGMASK: u64 = 8 + 8 + 8 + 24 + 256;
 /// Offsets of err, trapno and cr2 there: words 19, 20 and 22 of the struct sigcontext, which begins at 48.
 const FRAME_TRAP: [u64; 3] = [48 + 8 * 19, 48 + 8 * 20, 48 + 8 * 22];
 
+/// Offset of oldmask there, which repeats the mask.
+const FRAME_OLDMASK: u64 = 48 + 8 * 21;
+
 /// The registers of a call that is not to happen now but to be called again: as they were before its instruction.
 #[must_use]
 pub fn before_call(regs: &Registers) -> Registers {
@@ -151,6 +154,7 @@ pub fn enter(stopped: Stopped, signal: i32, frame_mask: Option<u64>) -> Result<E
         }
         if let Some(mask) = frame_mask {
             stopped.write(rsp + FRAME_SIGMASK, &mask.to_le_bytes())?;
+            stopped.write(rsp + FRAME_OLDMASK, &mask.to_le_bytes())?;
         }
     }
     Ok(event)

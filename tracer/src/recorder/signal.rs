@@ -209,7 +209,7 @@ impl Recorder<'_> {
                 let mask = exit.temporary.unwrap_or(frame);
                 stopped.set_siginfo(&held.info)?;
                 self.append(&signals::record(Placement::Exit, &held, frame, mask, &regs, exit.number), "a signal")?;
-                self.deliver(stopped, signal)
+                Self::deliver(stopped, signal, treatment)
             }
             // It ends here and now: nobody will see at which instruction that was.
             _ if treatment == Treatment::Fatal => Ok(Next::Go(stopped, signal)),
@@ -220,9 +220,10 @@ impl Recorder<'_> {
         }
     }
 
-    /// Delivers a signal where the process stands, after its record.
-    fn deliver(&mut self, stopped: Stopped, signal: i32) -> Result<Next, RecordingError> {
-        if self.treatment(signal) != Treatment::Handle {
+    /// Delivers a signal where the process stands, after its record, which may have taken the handler away (SA_RESETHAND): `treatment` is
+    /// of before.
+    fn deliver(stopped: Stopped, signal: i32, treatment: Treatment) -> Result<Next, RecordingError> {
+        if treatment != Treatment::Handle {
             return Ok(Next::Go(stopped, signal));
         }
         Ok(match signals::enter(stopped, signal, None)? {
@@ -286,7 +287,7 @@ impl Recorder<'_> {
         record.segments.push(Segment { address: 0, role: SegmentRole::Position, arg: 0, bytes });
         stopped.set_siginfo(&held.info)?;
         self.append(&record, "a signal")?;
-        self.deliver(stopped, held.signal)
+        Self::deliver(stopped, held.signal, Treatment::Handle)
     }
 
     /// Gives the held signals back to the kernel, before the call that begins: it interrupts that call if it blocks, and is
