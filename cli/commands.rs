@@ -12,6 +12,7 @@ mod proxy_link;
 mod record;
 mod replay;
 mod status;
+mod verify;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -43,6 +44,7 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     match arguments.command {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Replay(args)) => replay::run(args),
+        Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Status(args)) => status::run(args),
         Some(Command::Demo(args)) => demo::run(args),
@@ -93,6 +95,7 @@ fn manner(options: &LayerOption) -> Manner {
         layer: options.layer,
         seed: seed.unwrap_or_else(|| std::process::id().into()),
         signal_deadline: options.signal_deadline.map(Duration::from_millis),
+        memory_check: options.memory_check,
     }
 }
 

@@ -119,6 +119,11 @@ impl Digest {
         self.0
     }
 
+    /// Takes a block of 16 bytes in, and not that it ends there.
+    pub(crate) fn block_of(&mut self, block: &[u8; 16]) {
+        self.block(half(block, 0), half(block, 8));
+    }
+
     const fn block(&mut self, x: u64, y: u64) {
         self.0 = fold(self.0 ^ x ^ A, self.0.rotate_left(32) ^ y ^ B);
     }

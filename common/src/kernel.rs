@@ -280,7 +280,7 @@ impl Kernel {
                 }
                 Ok(())
             }
-            Kind::Patch => Ok(()),
+            Kind::Patch | Kind::Memory => Ok(()),
         }
     }
 

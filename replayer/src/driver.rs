@@ -10,6 +10,7 @@
 mod call;
 mod deliver;
 mod execute;
+mod memory;
 
 use std::sync::Arc;
 
@@ -232,7 +233,7 @@ impl Driver {
                     self.settle(interrupted)?;
                     return Ok(Outcome::Drained);
                 }
-                Some(Kind::Call) if stands => self.go_on(progress)?,
+                Some(Kind::Call | Kind::Memory) if stands => self.go_on(progress)?,
                 None => {
                     drop(progress);
                     common.bell.wait(seen, None);
@@ -294,13 +295,13 @@ impl Driver {
         let at_return = record.kind == Kind::Patch
             || record.kind == Kind::Signal && Placement::from_result(record.result) == Some(Placement::Exit);
         if progress.free && at_return {
-            let expected = "a call, a trapped instruction, a fault or the end, as the record before is FAST";
+            let expected = "a call, a trapped instruction, a fault or the end, after the record before";
             return Err(self.diverged(lsn, &record, expected, describe(&record), None));
         }
         match record.kind {
             Kind::Call => self.last_call = Some((record.number.into(), record.result)),
             Kind::Patch | Kind::Epoch => {}
-            Kind::Signal | Kind::Instruction | Kind::End => self.last_call = None,
+            Kind::Signal | Kind::Instruction | Kind::End | Kind::Memory => self.last_call = None,
         }
         match record.kind {
             Kind::Call => self.call(lsn, &record, progress)?,
@@ -308,6 +309,7 @@ impl Driver {
             Kind::Instruction => self.instruction(lsn, &record, &progress.kernel)?,
             Kind::Patch => self.patch(&record)?,
             Kind::Epoch => {}
+            Kind::Memory => self.memory(lsn, &record)?,
             Kind::End => self.end(lsn, &record, progress.free)?,
         }
         let ended = (record.kind == Kind::End).then(|| abi::int_result(record.result));

@@ -50,6 +50,8 @@ pub struct Manner {
     pub seed: u64,
     /// How long a signal that comes between two calls waits for the second one, before it is placed; `None`: until that comes.
     pub signal_deadline: Option<Duration>,
+    /// Recording: after so many records the next call begins with a record of the server's memory, and so does its last one; 0: none does.
+    pub memory_check: u64,
 }
 
 impl FromStr for Layer {

@@ -249,7 +249,7 @@ fn is_urgent(record: &Record) -> bool {
                 | nr::DUP3
         ),
         Kind::End | Kind::Epoch => true,
-        Kind::Signal | Kind::Instruction | Kind::Patch => false,
+        Kind::Signal | Kind::Instruction | Kind::Patch | Kind::Memory => false,
     }
 }
 

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use common::abi;
 use common::digest::Digest;
 use common::kernel::{Kernel, ModelError};
+use common::memory::Scope;
 use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
 use thiserror::Error;
@@ -40,6 +41,7 @@ use crate::instructions::{self, Sites};
 use crate::interceptor::Manner;
 use crate::interceptor::patches::Patches;
 use crate::interceptor::shared::Shared;
+use crate::memory_check;
 use crate::place::PlaceError;
 use crate::signals;
 use crate::sys::pidfd::ChildProcess;
@@ -241,7 +243,9 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn with_interceptor(self, shared: &'a Shared, manner: Manner, patches: Patches) -> Self {
         let inside = Some(Inside::new(shared, manner, patches));
-        Self { inside, signal_deadline: manner.signal_deadline, ..self }
+        let mut recorder = Self { inside, signal_deadline: manner.signal_deadline, ..self };
+        recorder.journal_mut().check_every(manner.memory_check);
+        recorder
     }
 
     /// What the interceptor records is shipped by this, on the thread that takes it from the ring.
@@ -369,7 +373,7 @@ impl<'a> Recorder<'a> {
             None => stopped.run(Resume::Continue, signal),
             Some(tap) => {
                 if let Some(inside) = &self.inside {
-                    inside.shared.set_pending(waits);
+                    inside.shared.set_pending(waits || self.journal().check_is_due());
                 }
                 self.journal.take().into_iter().for_each(|journal| tap.give(journal));
                 let event = stopped.run(Resume::Continue, signal);
@@ -404,6 +408,7 @@ impl<'a> Recorder<'a> {
         {
             self.append(&Record::new(Kind::Epoch, 0, 0).with_args(&[epoch]), "a new epoch")?;
         }
+        self.check_memory(&stopped, &call)?;
         let vsyscall = vsyscall::is_there(&regs);
         // There is no instruction to call again with: the next real call is soon enough.
         let stopped = if self.held.is_empty() || vsyscall {
@@ -497,6 +502,20 @@ impl<'a> Recorder<'a> {
             self.restart = Some(Resumable { shape, args: call.args, before });
         }
         self.finish_executed(stopped, flow, result, &after)
+    }
+
+    /// Looks at the server's memory where a call begins, if it is time to. Not where the call has been made already, and not
+    /// where one goes on that was interrupted: from there a replica could not go live.
+    fn check_memory(&mut self, stopped: &Stopped, call: &Call) -> Result<(), RecordingError> {
+        let last = [nr::EXIT, nr::EXIT_GROUP].map(u64::from).contains(&call.number);
+        let due = self.journal().check_is_due() || last && self.journal().checks_memory();
+        let begins = call.number != u64::from(nr::RESTART_SYSCALL)
+            && self.inside.as_ref().is_none_or(|inside| !inside.shared.is_finished());
+        if due && begins {
+            let scope = if last { Scope::Readable } else { Scope::Writable };
+            self.append(&memory_check::record(stopped, scope)?, "a look at memory")?;
+        }
+        Ok(())
     }
 
     /// The shape, or the errno of a refusal.
@@ -684,6 +703,7 @@ fn dead(pid: i32, error: RecordingError) -> Result<Next, RecordingError> {
         // What the record lacks could not be learnt any more.
         RecordingError::Model { .. }
         | RecordingError::Memory { .. }
+        | RecordingError::Place(_)
         | RecordingError::Tracee(TraceeError::Memory { .. })
         | RecordingError::Inject(InjectError::Tracee(TraceeError::Memory { .. }))
             if tracee::has_no_memory(pid) =>
