@@ -168,7 +168,7 @@ pub struct LayerOption {
 
     /// After so many records a digest of all memory that the server can write goes into the log, where its next system call begins,
     /// and one of all that it can read where its last one does: a replica compares its own. The server stands meanwhile, 0.3 ms for
-    /// each megabyte. 0: none does.
+    /// each megabyte. A primary without a backup does none of it. 0: never.
     #[arg(long, value_name = "RECORDS", env = "FTRUN_MEMORY_CHECK", default_value_t = 0)]
     pub memory_check: u64,
 }

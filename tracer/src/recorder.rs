@@ -67,6 +67,9 @@ pub trait Sink {
 
     /// Whether somebody waits for what the server puts out.
     fn is_awaited(&self) -> bool;
+
+    /// Whether anybody gets what is appended.
+    fn is_kept(&self) -> bool;
 }
 
 /// The log cannot be written.

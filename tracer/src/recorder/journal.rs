@@ -44,14 +44,14 @@ impl<'a> Journal<'a> {
         self.check_every = records;
     }
 
-    /// Whether memory is looked at at all.
+    /// Whether memory is looked at at all: somebody will compare it.
     pub(super) fn checks_memory(&self) -> bool {
-        self.check_every != 0
+        self.check_every != 0 && self.sink.is_kept()
     }
 
     /// Whether it is to be looked at at the next call.
     pub(super) fn check_is_due(&self) -> bool {
-        self.checks_memory() && self.unchecked >= self.check_every
+        self.unchecked >= self.check_every && self.checks_memory()
     }
 
     /// Appends one record.
