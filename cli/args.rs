@@ -18,7 +18,8 @@ Examples:
   ftrun --peer 10.0.0.3:7000 --control 10.0.0.1:7001 --arbiter file:/shared/epochs -- ./server
                                                   and the primary
   ftrun record -o DIR -- ./server                 a log without backup and proxy
-  ftrun replay DIR                                the same run again, every call compared";
+  ftrun replay DIR                                the same run again, every call compared
+  ftrun verify -- ./server                        both, and memory compared as well";
 
 const EXIT_STATUSES: &str = "\
 Exit status: the server's own (its fatal signal is raised again), or
@@ -176,6 +177,12 @@ pub struct LayerOption {
     /// `breakpoint:ADDRESS:SKID` are for tests.
     #[arg(long, value_name = "TICKS", env = "FTRUN_TICKS", default_value_t = Ticks::Auto)]
     pub ticks: Ticks,
+
+    /// After so many records a digest of all memory that the server can write goes into the log, where its next system call begins,
+    /// and one of all that it can read where its last one does: a replica compares its own. The server stands meanwhile, 0.3 ms for
+    /// each megabyte. A primary without a backup does none of it. 0: never.
+    #[arg(long, value_name = "RECORDS", env = "FTRUN_MEMORY_CHECK", default_value_t = 0)]
+    pub memory_check: u64,
 }
 
 /// What is compressed of a log, where it is written.
@@ -215,6 +222,7 @@ impl Arguments {
             None => arguments.run.cpu,
             Some(Command::Record(record)) => record.cpu,
             Some(Command::Replay(replay)) => replay.cpu,
+            Some(Command::Verify(verify)) => verify.cpu,
             Some(_) => None,
         };
         if let Some(wrong) = cpu.and_then(unusable_processor) {
@@ -292,6 +300,8 @@ pub enum Command {
     Record(Record),
     /// Replay a recording: its output appears again, every call is compared.
     Replay(Replay),
+    /// Record a program, replay that at once, and compare all there is: calls, output, registers, memory.
+    Verify(Verify),
     /// Show what a recording holds.
     Dump(Dump),
     /// Show the replicas of a service.
@@ -332,6 +342,22 @@ pub struct Replay {
     pub cpu: Option<usize>,
     #[command(flatten)]
     pub layer: LayerOption,
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Keep the recording in this directory; made if it does not exist. Without it one that was found identical is removed.
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// The processor that the program and its tracer share.
+    #[arg(long, value_name = "N")]
+    pub cpu: Option<usize>,
+    /// Memory is compared after each 1000 records, unless --memory-check says otherwise.
+    #[command(flatten)]
+    pub layer: LayerOption,
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub server: Vec<String>,
 }
 
 #[derive(Debug, Args)]

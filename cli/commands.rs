@@ -12,6 +12,7 @@ mod proxy_link;
 mod record;
 mod replay;
 mod status;
+mod verify;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -43,6 +44,7 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     match arguments.command {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Replay(args)) => replay::run(args),
+        Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Status(args)) => status::run(args),
         Some(Command::Demo(args)) => demo::run(args),
@@ -100,6 +102,7 @@ fn manner(options: &LayerOption) -> Manner {
         signal_deadline: unless_never(options.signal_deadline),
         progress_interval: unless_never(options.progress_interval),
         ticks: options.ticks,
+        memory_check: options.memory_check,
     }
 }
 

@@ -60,13 +60,20 @@ pub fn has_ended(pid: i32) {
     lock(&FAMILY).retain(|member| member.pid != pid);
 }
 
-/// Makes a file that is removed when this process ends. Not while it ends: nobody would remove it.
+/// Makes a file, or a directory, that is removed when this process ends. Not while it ends: nobody would remove it.
 pub fn with_file(path: &Path, make: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<()> {
     let mut files = lock(&FILES);
     let files = files.as_mut().ok_or_else(|| std::io::Error::other("this process ends"))?;
     make()?;
     files.push(path.to_owned());
     Ok(())
+}
+
+/// Such a file, or directory, stays.
+pub fn keep_file(path: &Path) {
+    if let Some(files) = lock(&FILES).as_mut() {
+        files.retain(|file| file != path);
+    }
 }
 
 /// From the return of this call on only this thread ends the process. Never returns when another one does already.
@@ -112,7 +119,7 @@ fn clear(exit: Exit) {
     let sockets = family.into_iter().filter_map(|member| member.socket);
     for path in lock(&FILES).take().into_iter().flatten().chain(sockets) {
         // What is left over is removed by the next who looks.
-        let _ = fs::remove_file(path);
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     }
 }
 

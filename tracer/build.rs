@@ -110,7 +110,7 @@ fn calls_header() -> String {
         "enum direction { DIRECTION_IN, DIRECTION_DIGEST, DIRECTION_BULK, DIRECTION_OUT, DIRECTION_OUT_ALWAYS, DIRECTION_INOUT };\n\
          enum length { LENGTH_FIXED, LENGTH_RESULT, LENGTH_ARG, LENGTH_CSTRING, LENGTH_IOVEC, LENGTH_FDSET, LENGTH_VALUE, LENGTH_MSGHDR, LENGTH_OTHER };\n\
          struct pointer { uint8_t arg, direction, length, other, bound; uint32_t scale; };\n\
-         struct call { uint16_t number; uint8_t right, urgent, logged, recomputed, outside_unless_zero, first, pointers, bulk, flags_arg, opens, executes, waits; \
+         struct call { uint16_t number; uint8_t right, urgent, logged, outside_unless_zero, first, pointers, bulk, flags_arg, opens, executes, waits; \
          uint32_t flags; };\n",
     );
     let mut pointers = String::from("static const struct pointer pointers[] = {\n");
@@ -155,12 +155,11 @@ fn calls_header() -> String {
         let (flags_arg, flags) = call.flags.unwrap_or((NONE, 0));
         writeln!(
             list,
-            "    {{{}, {}, {}, {:#x}, {:#x}, {:#x}, {first}, {}, {bulk}, {flags_arg}, {}, {}, {}, {flags:#x}}}, /* {} */",
+            "    {{{}, {}, {}, {:#x}, {:#x}, {first}, {}, {bulk}, {flags_arg}, {}, {}, {}, {flags:#x}}}, /* {} */",
             call.number,
             call.right,
             u8::from(call.urgent),
             all & !shape.recomputed,
-            shape.recomputed,
             call.zero,
             shape.pointers.len(),
             u8::from(call.opens),

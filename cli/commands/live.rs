@@ -33,6 +33,10 @@ impl Sink for NoLog {
     fn is_awaited(&self) -> bool {
         false
     }
+
+    fn is_kept(&self) -> bool {
+        false
+    }
 }
 
 /// What a replica goes live with.

@@ -21,6 +21,14 @@ const SEGMENT_LEN: u64 = 64 << 20;
 const EPOCH: Epoch = Epoch(1);
 
 pub fn run(args: Record) -> Result<Exit> {
+    Ok(match record(args)? {
+        Ending::Ended(status) => Exit::Server(status),
+        Ending::Killed => Exit::Server(libc::SIGKILL),
+    })
+}
+
+/// Runs the program to its end; how that was.
+pub(super) fn record(args: Record) -> Result<Ending> {
     let cpu = super::processor(args.cpu, 0);
     super::catch_signals(false)?;
     let command = Command { argv: args.server.clone(), env: std::env::vars_os().collect(), cpu };
@@ -63,10 +71,10 @@ pub fn run(args: Record) -> Result<Exit> {
         super::forget_signals();
         pipeline.close();
         shipper.join().map_err(|_| anyhow!("the log writer panicked"))?;
-        Ok(match ending? {
-            Ending::Ended(status) => Exit::Server(status),
-            Ending::Killed => Exit::Server(libc::SIGKILL),
-        })
+        if ending.is_ok() {
+            ending::has_ended(pid);
+        }
+        ending
     })
 }
 

@@ -9,6 +9,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use common::ids::{ConnId, Lsn, ReplicaId};
 use common::log::directory::{Entry, Reader, Tail};
+use common::memory::Scope;
+use common::record::{Kind, Record};
 use replayer::driver::{Driver, Next, Outputs, Source};
 use replayer::feed::Item;
 use replayer::restore;
@@ -27,8 +29,43 @@ use crate::exit::Exit;
 #[derive(Debug, Default)]
 struct State {
     given: u64,
+    told: Told,
     tail: Option<Tail>,
     failed: Option<anyhow::Error>,
+}
+
+/// What the records of a log are about.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) records: u64,
+    pub(super) calls: u64,
+    pub(super) signals: u64,
+    pub(super) instructions: u64,
+    /// Looks at memory.
+    pub(super) looks: u64,
+    /// Pages in all of them.
+    pub(super) pages: u64,
+    /// Pages in the look at the last call.
+    pub(super) at_end: Option<u64>,
+}
+
+impl Told {
+    fn take(&mut self, record: &Record) {
+        self.records += 1;
+        match record.kind {
+            Kind::Call => self.calls += 1,
+            Kind::Signal => self.signals += 1,
+            Kind::Instruction => self.instructions += 1,
+            Kind::Memory => {
+                let pages = u64::try_from(record.result).unwrap_or(0);
+                (self.looks, self.pages) = (self.looks + 1, self.pages.saturating_add(pages));
+                if record.number == Scope::Readable as u16 {
+                    self.at_end = Some(pages);
+                }
+            }
+            Kind::Epoch | Kind::Patch | Kind::Position | Kind::End => {}
+        }
+    }
 }
 
 type Shared = Arc<Mutex<State>>;
@@ -40,6 +77,16 @@ fn lock(state: &Shared) -> MutexGuard<'_, State> {
 /// What the server wrote to its standard output and error is written to ftrun's.
 #[derive(Debug)]
 struct Standard(Shared);
+
+/// Or is compared with the log, and that is all.
+#[derive(Debug)]
+struct Silent;
+
+impl Outputs for Silent {
+    fn produced(&mut self, _: ConnId, _: &[u8]) {}
+
+    fn inherited(&mut self, _: i32, _: &[u8]) {}
+}
 
 impl Outputs for Standard {
     fn produced(&mut self, _: ConnId, _: &[u8]) {}
@@ -77,6 +124,7 @@ impl Source for Recording {
         match self.reader.next() {
             Some(Ok(Entry { lsn, record, .. })) => {
                 state.given += 1;
+                state.told.take(&record);
                 Next::Item(Item { lsn, record, arrived: Instant::now() })
             }
             Some(Err(error)) => {
@@ -117,6 +165,19 @@ fn live(driver: Driver, manner: Manner) -> Result<Exit> {
 }
 
 pub fn run(args: Replay) -> Result<Exit> {
+    let live_after = args.live_after;
+    let manner = super::manner(&args.layer);
+    let (driver, told) = replay(args, false)?;
+    if live_after.is_some() {
+        return live(driver, manner);
+    }
+    let last = format!("replayed {} records, identical\n", told.records);
+    std::io::stderr().write_all(last.as_bytes()).context("the result cannot be written to standard error")?;
+    Ok(Exit::Success)
+}
+
+/// Follows a recording to its end, or as far as it is to be followed. Says what it was about, and what became of the process.
+pub(super) fn replay(args: Replay, silent: bool) -> Result<(Driver, Told)> {
     let cpu = super::processor(args.cpu, 0);
     let reader = Reader::open(&args.directory)?;
     let pinned = super::Pinned::on(cpu);
@@ -125,18 +186,18 @@ pub fn run(args: Replay) -> Result<Exit> {
     ending::with_us(restored.stopped.pid(), Bond::Traced, None)?;
     let state = Shared::default();
     let recording = Recording { reader, limit: args.live_after, state: Arc::clone(&state) };
-    let outputs = Standard(Arc::clone(&state));
+    let outputs: Box<dyn Outputs> = if silent { Box::new(Silent) } else { Box::new(Standard(Arc::clone(&state))) };
     let manner = super::manner(&args.layer);
-    let mut driver = Driver::new(restored, manner, Box::new(recording), Arc::default(), Box::new(outputs))?;
+    let mut driver = Driver::new(restored, manner, Box::new(recording), Arc::default(), outputs)?;
     let _pinned = super::Pinned::on(cpu);
     let run = driver.run();
-    let State { given: records, tail, failed } = std::mem::take(&mut *lock(&state));
+    let State { told, tail, failed, .. } = std::mem::take(&mut *lock(&state));
     run?;
     if let Some(error) = failed {
         return Err(error);
     }
     if args.live_after.is_some() {
-        return live(driver, manner);
+        return Ok((driver, told));
     }
     match tail {
         Some(Tail::Ended) => {}
@@ -152,7 +213,5 @@ pub fn run(args: Replay) -> Result<Exit> {
             "{positions} signals between two calls: the way to {counted} counted; {stops} stops, {near} of them for memory alone; {by_breakpoint} by a breakpoint"
         );
     }
-    let last = format!("replayed {records} records, identical\n");
-    std::io::stderr().write_all(last.as_bytes()).context("the result cannot be written to standard error")?;
-    Ok(Exit::Success)
+    Ok((driver, told))
 }

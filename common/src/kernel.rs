@@ -281,7 +281,7 @@ impl Kernel {
                 }
                 Ok(())
             }
-            Kind::Patch => Ok(()),
+            Kind::Patch | Kind::Memory => Ok(()),
         }
     }
 

@@ -13,6 +13,7 @@ pub mod digest;
 pub mod ids;
 pub mod kernel;
 pub mod log;
+pub mod memory;
 pub mod orders;
 pub mod pair;
 pub mod position;

@@ -53,6 +53,9 @@ pub enum Kind {
     Position = 9,
     /// The server has ended: result = wait status as of waitpid(2). Nothing follows.
     End = 6,
+    /// A digest of the server's memory where it makes its next call, which is made outside: number = [`crate::memory::Scope`]; result
+    /// = pages that are not zero; check as [`crate::memory`] says; one segment of role [`SegmentRole::Pages`].
+    Memory = 8,
 }
 
 /// Where a signal is delivered, relative to the calls around its record.
@@ -102,6 +105,8 @@ pub enum SegmentRole {
     SigInfo = 8,
     /// A [`crate::position::Position`]: where a signal is delivered. `address` is 0.
     Position = 9,
+    /// Digests of pages, [`crate::memory::Pages`]. `address` is 0.
+    Pages = 11,
 }
 
 /// One run of bytes that belongs to a record.
@@ -178,6 +183,7 @@ impl Kind {
             4 => Self::Epoch,
             5 => Self::Patch,
             6 => Self::End,
+            8 => Self::Memory,
             9 => Self::Position,
             _ => return None,
         })
@@ -196,6 +202,7 @@ impl SegmentRole {
             7 => Self::Path,
             8 => Self::SigInfo,
             9 => Self::Position,
+            11 => Self::Pages,
             _ => return None,
         })
     }

@@ -65,6 +65,7 @@ pub fn describe(record: &Record) -> String {
         Kind::Epoch => format!("epoch {}", record.arg(0)),
         Kind::Patch => format!("patch of {} sites", record.segments.len()),
         Kind::End => format!("end, wait status {:#x}", record.result),
+        Kind::Memory => format!("memory of {} pages", record.result),
     }
 }
 

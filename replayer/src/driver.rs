@@ -10,6 +10,7 @@
 mod call;
 mod deliver;
 mod execute;
+mod memory;
 
 use std::sync::Arc;
 
@@ -248,7 +249,7 @@ impl Driver {
                     self.settle(interrupted)?;
                     return Ok(Outcome::Drained);
                 }
-                Some(Kind::Call) if stands => self.go_on(progress)?,
+                Some(Kind::Call | Kind::Memory) if stands => self.go_on(progress)?,
                 None => {
                     drop(progress);
                     common.bell.wait(seen, None);
@@ -310,14 +311,14 @@ impl Driver {
         let at_return = record.kind == Kind::Patch
             || record.kind == Kind::Signal && Placement::from_result(record.result) == Some(Placement::Exit);
         if progress.free && at_return {
-            let expected = "a call, a trapped instruction, a fault or the end, as the record before is FAST";
+            let expected = "a call, a trapped instruction, a fault or the end, after the record before";
             return Err(self.diverged(lsn, &record, expected, describe(&record), None));
         }
         self.unframed = None;
         match record.kind {
             Kind::Call => self.last_call = Some((record.number.into(), record.result)),
             Kind::Patch | Kind::Epoch => {}
-            Kind::Signal | Kind::Instruction | Kind::Position | Kind::End => self.last_call = None,
+            Kind::Signal | Kind::Instruction | Kind::Position | Kind::End | Kind::Memory => self.last_call = None,
         }
         let mut passed_over = false;
         match record.kind {
@@ -332,6 +333,7 @@ impl Driver {
                 let stopped = self.come_to(lsn, &record)?;
                 self.at = At::Ready(stopped, 0);
             }
+            Kind::Memory => self.memory(lsn, &record)?,
             Kind::End => self.end(lsn, &record, progress.free)?,
         }
         self.passed_over = passed_over;
@@ -513,6 +515,7 @@ impl Driver {
         let (regs, info) = (stopped.registers()?, stopped.siginfo()?);
         match instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
             Some(trapped) if trapped.site == record.arg(0) && trapped.instruction as u16 == record.number => {
+                self.registers(lsn, record, instructions::check(trapped, &regs), &regs)?;
                 let after = instructions::apply(trapped, record, &regs);
                 let (stopped, _) = signals::undo_forced(stopped, &after, signal, kernel.signals())?;
                 self.at = At::Ready(stopped, 0);
@@ -564,6 +567,15 @@ impl Driver {
             }
             other => Err(self.wrong_stop(lsn, record, other)),
         }
+    }
+
+    /// Compares the check of a record that is no call.
+    fn registers(&self, lsn: Lsn, record: &Record, found: u64, regs: &Registers) -> Result<(), ReplayError> {
+        if found == record.check {
+            return Ok(());
+        }
+        let expected = format!("digest {:#018x} of the registers", record.check);
+        Err(self.diverged(lsn, record, expected, format!("{found:#018x}"), Some(*regs)))
     }
 
     fn elsewhere(&self, lsn: Lsn, record: &Record, regs: Registers) -> ReplayError {

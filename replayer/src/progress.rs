@@ -71,7 +71,7 @@ pub(crate) struct Progress {
     pub(crate) kernel: Kernel,
     pub(crate) feed: Feed,
     pub(crate) lsn: Lsn,
-    /// The last record was FAST: what comes next is a call, a trapped instruction, a fault or the end.
+    /// The last record was FAST, or of memory: what comes next is a call, a trapped instruction, a fault or the end.
     pub(crate) free: bool,
     /// There will be no more records than those in the feed.
     pub(crate) ended: bool,
@@ -180,6 +180,8 @@ impl Progress {
         match record.kind {
             Kind::Call => self.free = record.fast,
             Kind::Epoch => {}
+            // The process stands at the beginning of a call.
+            Kind::Memory => self.free = true,
             Kind::Signal | Kind::Instruction | Kind::Patch | Kind::Position | Kind::End => self.free = false,
         }
         if self.last.len() == KEPT_RECORDS {

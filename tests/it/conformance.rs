@@ -79,7 +79,10 @@ fn conforms(name: &str) {
 
     let (log, work) = (scratch.path().join("log"), directory("recorded"));
     let mut record = command(Path::new(FTRUN), &work, guest.stdin.as_deref());
-    let recorded = run(record.args(["record", "-o"]).arg(&log).arg("--").arg(&guest.program));
+    // Memory is compared now and then, and at the guest's last call.
+    let memory_check = std::env::var("FTRUN_MEMORY_CHECK").unwrap_or_else(|_| "50".to_owned());
+    record.args(["record", "--memory-check", &memory_check, "-o"]).arg(&log);
+    let recorded = run(record.arg("--").arg(&guest.program));
     recorded.expect(guest.outcome);
     let recorded_stderr = own_lines_removed(&recorded.stderr);
     if let Some(refused) = &guest.refused {

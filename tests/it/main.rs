@@ -1,5 +1,6 @@
 //! The integration tests, one binary with a module for each topic: the binary, real processes, real logs.
 
+mod checks;
 mod child;
 mod clients;
 mod compression;

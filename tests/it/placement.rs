@@ -235,7 +235,7 @@ fn a_replica_follows_a_server_that_computes() {
 }
 
 fn follows() -> Result<()> {
-    const ROUNDS: &[u8] = b"2000000000\n";
+    const ROUNDS: &[u8] = b"3000000000\n";
     let guest = Guest::built("placed/computing");
     let scratch = tempfile::tempdir()?;
     let native = free_address()?;
@@ -253,15 +253,25 @@ fn follows() -> Result<()> {
     let address = free_address()?;
     let mut group = Group::start_with(&["--progress-interval", "50"], &server(address), address, scratch.path())?;
     let before = group.wait_paired()?;
+    let mut quiet = None;
+    poll("the server to wait", OFTEN, || {
+        let status = group.status()?.context("no status")?;
+        let logged = status.only(Role::Primary).and_then(|primary| primary.lsn);
+        let replayed = status.only(Role::Backup).and_then(|backup| backup.replayed_lsn);
+        let waits = logged.is_some() && logged == quiet && logged == replayed;
+        quiet = logged;
+        Ok(waits.then_some(()))
+    })?;
     let mut wire = Wire::connect(address, "replicated")?;
     wire.send(ROUNDS)?;
     let mut replayed = std::collections::BTreeSet::new();
     let status = poll("the replica to follow", OFTEN, || {
         let status = group.status()?.context("no status")?;
         ensure!(!wire.ready()?, "an answer came first; the replica was at {replayed:?}");
-        replayed.extend(status.only(Role::Backup).and_then(|backup| backup.replayed_lsn));
-        // The first are the beginning, the connection, the request.
-        Ok((replayed.len() >= 6).then_some(status))
+        let came_to = status.only(Role::Backup).and_then(|backup| backup.replayed_lsn);
+        replayed.extend(came_to.filter(|lsn| Some(*lsn) > quiet));
+        // The connection and the request; what comes behind them is no call.
+        Ok((replayed.len() >= 4).then_some(status))
     })?;
     group.kill(Victim::Primary, &status)?;
     group.wait_solo(Victim::Primary, &before)?;

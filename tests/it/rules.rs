@@ -82,9 +82,11 @@ struct Scene {
 }
 
 impl Scene {
-    fn start(without: Option<&str>, timeout: u64) -> Result<Self> {
+    fn start(without: Option<&str>, timeout: u64, memory_check: u64) -> Result<Self> {
         let dir = TempDir::new()?;
-        let settings = Settings { without: without.map(str::to_owned), timeout, ..Settings::new(dir.path()) };
+        let without = without.map(str::to_owned);
+        // A log that stands is to stand, whatever the server computes.
+        let settings = Settings { without, timeout, memory_check, tells_progress: false, ..Settings::new(dir.path()) };
         let (control, listen, address) = (free_address()?, free_address()?, free_address()?);
         let proxy = settings.proxy(control)?;
         poll("the proxy to listen", OFTEN, || Ok(listening(control)?.then_some(())))?;
@@ -113,7 +115,10 @@ impl Scene {
 
 /// Starts the three and lets a scenario happen; an error shows what they wrote.
 fn staged<T>(without: Option<&str>, timeout: u64, act: impl FnOnce(&mut Scene) -> Result<T>) -> Result<T> {
-    let mut scene = Scene::start(without, timeout)?;
+    played(Scene::start(without, timeout, 0)?, act)
+}
+
+fn played<T>(mut scene: Scene, act: impl FnOnce(&mut Scene) -> Result<T>) -> Result<T> {
     let address = scene.address;
     let outcome = scene.trio.wait_paired(address).and_then(|_| act(&mut scene));
     outcome.map_err(|error| scene.trio.explain(error))

@@ -3,6 +3,7 @@
 
 pub(crate) mod group;
 pub(crate) mod line;
+pub(crate) mod log;
 pub(crate) mod netcat;
 pub(crate) mod process;
 pub(crate) mod program;
@@ -16,11 +17,22 @@ use std::fs::File;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+/// A program of `tests/launchers`, compiled into `directory`.
+pub(crate) fn launcher(name: &str, directory: &Path, flags: &[&str]) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/launchers").join(name).with_extension("c");
+    let program = directory.join(name);
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]).arg(&program).arg(source).args(flags);
+    crate::child::run(&mut compiler).expect(crate::child::Outcome::Exit(0));
+    program
+}
 
 /// How long anything that a test waits for may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);

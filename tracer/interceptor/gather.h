@@ -108,10 +108,9 @@ static int is_simple(const struct call *call, const u64 *args) {
 }
 
 /* The digest of what replay recomputes and the call reads at its beginning. */
-static struct digest digest_inputs(const struct call *call, const u64 *args) {
-    struct digest digest = digest_new();
-    for (int i = 0; i < 6; i++)
-        if (call->recomputed >> i & 1) digest_word(&digest, args[i]);
+static struct digest digest_inputs(const struct call *call, const struct frame *frame) {
+    const u64 *args = frame->args;
+    struct digest digest = digest_registers(frame);
     for (u32 i = 0; i < call->pointers; i++) {
         const struct pointer *pointer = &pointers[call->first + i];
         const u8 *at = (const u8 *)(uintptr_t)args[pointer->arg];

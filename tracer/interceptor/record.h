@@ -156,8 +156,9 @@ struct draft {
 };
 
 /* Begins the record of a call; `most` is the longest that it can get. */
-static inline __attribute__((always_inline)) struct draft draft(const struct call *call, const u64 *args, u64 most) {
-    struct draft draft = {.call = call, .digest = digest_inputs(call, args)};
+static inline __attribute__((always_inline)) struct draft draft(const struct call *call, const struct frame *frame, u64 most) {
+    const u64 *args = frame->args;
+    struct draft draft = {.call = call, .digest = digest_inputs(call, frame)};
     if (!is_free(most)) await_room(LAYOUT_HEAD, LAYOUT_TAIL, LAYOUT_RING_LEN, most);
     draft.begin = ring_at(WORD(u64, LAYOUT_HEAD));
     draft.at = draft.begin + sizeof(struct header);
@@ -210,7 +211,7 @@ static __attribute__((noinline)) int record_accept(struct frame *frame, const st
     if (capacity > MAX_NAME) return 0;
     if (args[1]) touch(args[2], 4);
     touch(args[1], capacity);
-    struct draft record = draft(call, args, sizeof(struct header) + 512);
+    struct draft record = draft(call, frame, sizeof(struct header) + 512);
     record.capacity = capacity;
     /* The kernel tells the peer here also when the connection is gone already. */
     u8 peer[MAX_NAME], name[MAX_NAME];
@@ -240,7 +241,7 @@ static __attribute__((noinline)) int record_sendfile(struct frame *frame, const 
     i64 *offset = (i64 *)(uintptr_t)args[2];
     if (!may(from, LAYOUT_MAY_READ)) return 0;
     if (offset) touch(args[2], 8);
-    struct draft record = draft(call, args, sizeof(struct header) + 128 + padded(count));
+    struct draft record = draft(call, frame, sizeof(struct header) + 128 + padded(count));
     i64 position = offset ? *offset : own(SYS_lseek, (long)from, 0, 1, 0);
     if (position < 0) return 0;
     u8 *data = record.at + sizeof(struct segment);
@@ -274,7 +275,7 @@ static int record(struct frame *frame, const struct call *call) {
     if (call->number == SYS_SENDFILE) return record_sendfile(frame, call);
     u64 most = longest(call, args);
     if (most > LAYOUT_MAX_RECORD) return 0;
-    struct draft record = draft(call, args, most);
+    struct draft record = draft(call, frame, most);
     i64 result;
     if (call->number == SYS_GETPID || call->number == SYS_GETTID) {
         if (WORD(u32, LAYOUT_PENDING)) return 0;

@@ -71,7 +71,7 @@ static int replay(struct frame *frame, const struct call *call) {
             if (length != segment->length) return 0;
         }
     }
-    struct digest digest = digest_inputs(call, args);
+    struct digest digest = digest_inputs(call, frame);
     u64 sent = call->bulk < NO_BULK && header.result > 0 ? (u64)header.result : 0;
     u64 piece = 8 + padded(sent);
     u64 output = WORD(u64, LAYOUT_OUTPUT_HEAD);

@@ -7,12 +7,13 @@
 use std::collections::BTreeSet;
 
 use common::abi;
+use common::digest::Digest;
 use common::record::{Instruction, Kind, Record, Segment, SegmentRole};
 use common::syscall::Memory;
 use iced_x86::{Code, Decoder, DecoderOptions};
 
 use crate::sys::cpu;
-use crate::tracee::{Registers, Stopped, TraceeError};
+use crate::tracee::{Registers, Stopped, TraceeError, checked};
 
 const SI_KERNEL: i32 = 0x80;
 const CPUID: [u8; 2] = [0x0f, 0xa2];
@@ -113,7 +114,20 @@ pub fn answer(trapped: Trapped, regs: &Registers, tsc_offset: u64, seen: u64) ->
             without_hidden(leaf, subleaf, cpu::cpuid(leaf, subleaf)).map(u64::from)
         }
     };
-    Record::new(Kind::Instruction, trapped.instruction as u16, 0).with_args(&[trapped.site, rax, rbx, rcx, rdx])
+    let args = [trapped.site, rax, rbx, rcx, rdx];
+    let mut record = Record::new(Kind::Instruction, trapped.instruction as u16, 0).with_args(&args);
+    record.check = check(trapped, regs);
+    record
+}
+
+/// The check of a trapped instruction: the registers, rip at the instruction; of cpuid also leaf and subleaf.
+#[must_use]
+pub fn check(trapped: Trapped, regs: &Registers) -> u64 {
+    let mut digest = Digest::of_registers(&checked(&Registers { rip: trapped.site, ..*regs }));
+    if trapped.instruction == Instruction::Cpuid {
+        [regs.rax, regs.rcx].into_iter().for_each(|input| digest.word(input & 0xffff_ffff));
+    }
+    digest.finish()
 }
 
 /// (leaf, subleaf, register from EAX on, bit) of instructions whose results cannot be recorded: a program that asks first does

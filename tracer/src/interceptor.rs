@@ -56,6 +56,8 @@ pub struct Manner {
     pub progress_interval: Option<Duration>,
     /// What counts how far the server has come.
     pub ticks: Ticks,
+    /// Recording: after so many records the next call begins with a record of the server's memory, and so does its last one; 0: none does.
+    pub memory_check: u64,
 }
 
 impl FromStr for Layer {

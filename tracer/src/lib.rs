@@ -10,6 +10,7 @@ pub mod inject;
 pub mod instructions;
 pub mod interceptor;
 pub mod launch;
+pub mod memory_check;
 pub mod monitor;
 pub mod pipeline;
 pub mod place;

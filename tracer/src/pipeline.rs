@@ -229,6 +229,10 @@ impl Sink for Producer<'_> {
     fn is_awaited(&self) -> bool {
         !self.0.is_file && !self.0.lock().discarding
     }
+
+    fn is_kept(&self) -> bool {
+        !self.0.lock().discarding
+    }
 }
 
 /// Whether a client may be waiting for what this record stands for.
@@ -249,7 +253,7 @@ fn is_urgent(record: &Record) -> bool {
                 | nr::DUP3
         ),
         Kind::End | Kind::Epoch | Kind::Position => true,
-        Kind::Signal | Kind::Instruction | Kind::Patch => false,
+        Kind::Signal | Kind::Instruction | Kind::Patch | Kind::Memory => false,
     }
 }
 

@@ -23,7 +23,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::abi;
+use common::digest::Digest;
 use common::kernel::{Kernel, ModelError};
+use common::memory::Scope;
 use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
 use thiserror::Error;
@@ -40,12 +42,13 @@ use crate::instructions::{self, Sites};
 use crate::interceptor::Manner;
 use crate::interceptor::patches::Patches;
 use crate::interceptor::shared::Shared;
+use crate::memory_check;
 use crate::place::PlaceError;
 use crate::signals;
 use crate::sys::alarm::Alarm;
 use crate::sys::ptrace::Resume;
 use crate::ticks::TickSource;
-use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of};
+use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of, checked};
 
 /// Where records go.
 pub trait Sink {
@@ -66,6 +69,9 @@ pub trait Sink {
 
     /// Whether somebody waits for what the server puts out.
     fn is_awaited(&self) -> bool;
+
+    /// Whether anybody gets what is appended.
+    fn is_kept(&self) -> bool;
 }
 
 /// The log cannot be written.
@@ -248,8 +254,10 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn with_interceptor(self, shared: &'a Shared, manner: Manner, patches: Patches) -> Self {
         let inside = Some(Inside::new(shared, manner, patches));
-        let Manner { signal_deadline, progress_interval, ticks, .. } = manner;
-        Self { inside, signal_deadline, progress_interval, ticks: ticks.source(), ..self }
+        let Manner { signal_deadline, progress_interval, ticks, memory_check, .. } = manner;
+        let mut recorder = Self { inside, signal_deadline, progress_interval, ticks: ticks.source(), ..self };
+        recorder.journal_mut().check_every(memory_check);
+        recorder
     }
 
     /// What the interceptor records is shipped by this, on the thread that takes it from the ring.
@@ -413,7 +421,7 @@ impl<'a> Recorder<'a> {
             None => run(&mut self.ticks, stopped),
             Some(tap) => {
                 if let Some(inside) = &self.inside {
-                    inside.shared.set_pending(waits);
+                    inside.shared.set_pending(waits || self.journal().check_is_due());
                 }
                 self.journal.take().into_iter().for_each(|journal| tap.give(journal));
                 let event = run(&mut self.ticks, stopped);
@@ -448,6 +456,7 @@ impl<'a> Recorder<'a> {
         {
             self.append(&Record::new(Kind::Epoch, 0, 0).with_args(&[epoch]), "a new epoch")?;
         }
+        self.check_memory(&stopped, &call)?;
         let vsyscall = vsyscall::is_there(&regs);
         // There is no instruction to call again with: the next real call is soon enough.
         let stopped = if self.held.is_empty() || vsyscall {
@@ -473,7 +482,7 @@ impl<'a> Recorder<'a> {
             }
             None => (shape, call),
         };
-        let mut gathered = syscall::at_entry(shape, &call.args, &stopped);
+        let mut gathered = syscall::at_entry(shape, &call.args, &checked(&regs), &stopped);
         let finished = self.finished_inside();
         if let Some((_, digest)) = finished {
             gathered = gathered.with_digest(digest);
@@ -543,6 +552,20 @@ impl<'a> Recorder<'a> {
         self.finish_executed(stopped, flow, result, &after)
     }
 
+    /// Looks at the server's memory where a call begins, if it is time to. Not where the call has been made already, and not
+    /// where one goes on that was interrupted: from there a replica could not go live.
+    fn check_memory(&mut self, stopped: &Stopped, call: &Call) -> Result<(), RecordingError> {
+        let last = [nr::EXIT, nr::EXIT_GROUP].map(u64::from).contains(&call.number);
+        let due = self.journal().check_is_due() || last && self.journal().checks_memory();
+        let begins = call.number != u64::from(nr::RESTART_SYSCALL)
+            && self.inside.as_ref().is_none_or(|inside| !inside.shared.is_finished());
+        if due && begins {
+            let scope = if last { Scope::Readable } else { Scope::Writable };
+            self.append(&memory_check::record(stopped, scope)?, "a look at memory")?;
+        }
+        Ok(())
+    }
+
     /// The shape, or the errno of a refusal.
     fn shape_of(&mut self, call: &Call) -> Result<Result<&'static Shape, i32>, RecordingError> {
         let number = u16::try_from(call.number).unwrap_or(u16::MAX);
@@ -579,7 +602,9 @@ impl<'a> Recorder<'a> {
         if number == nr::EXECVE {
             self.advise_on_exec(&stopped, call);
         }
-        self.append(&Record::new(Kind::Call, number, result).with_args(&call.args), "a refused call")?;
+        let mut record = Record::new(Kind::Call, number, result).with_args(&call.args);
+        record.check = Digest::of_refusal(&checked(regs)).finish();
+        self.append(&record, "a refused call")?;
         self.look_for_signals(&stopped, regs, call.number, None)?;
         Ok(Next::Go(stopped, 0))
     }
@@ -726,6 +751,7 @@ fn dead(pid: i32, error: RecordingError) -> Result<Next, RecordingError> {
         // What the record lacks could not be learnt any more.
         RecordingError::Model { .. }
         | RecordingError::Memory { .. }
+        | RecordingError::Place(_)
         | RecordingError::Tracee(TraceeError::Memory { .. })
         | RecordingError::Inject(InjectError::Tracee(TraceeError::Memory { .. }))
             if tracee::has_no_memory(pid) =>

@@ -12,7 +12,7 @@ use common::syscall::nr;
 
 use crate::inject::{self, Held, InjectError, Session};
 use crate::sys::ptrace::{Resume, SIGINFO_LEN};
-use crate::tracee::{Event, Registers, Stopped, TraceeError};
+use crate::tracee::{Event, Registers, Stopped, TraceeError, checked};
 
 /// The kernel's restart codes (include/linux/errno.h), negative as in rax: ERESTARTSYS is the highest of them.
 pub const RESTART_SYS: i64 = -512;
@@ -25,14 +25,15 @@ pub fn is_restart(result: i64) -> bool {
     (RESTART_BLOCK..=RESTART_SYS).contains(&result)
 }
 
-/// A digest of the general registers: each as a word, rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8 to r15, rip.
+/// The check of an rt_sigreturn: the registers that it was called with, then each one that it restores as a word: rax, rbx,
+/// rcx, rdx, rsi, rdi, rbp, rsp, r8 to r15, rip.
 #[must_use]
-pub fn general_digest(regs: &Registers) -> u64 {
+pub fn sigreturn_check(before: &Registers, regs: &Registers) -> u64 {
     let words = [
         regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.rsp, regs.r8, regs.r9, regs.r10,
         regs.r11, regs.r12, regs.r13, regs.r14, regs.r15, regs.rip,
     ];
-    let mut digest = Digest::new();
+    let mut digest = Digest::of_registers(&checked(before));
     words.into_iter().for_each(|word| digest.word(word));
     digest.finish()
 }
@@ -75,6 +76,7 @@ pub fn is_fault(signal: i32, info: &[u8; SIGINFO_LEN]) -> bool {
 pub fn record(placement: Placement, held: &Held, frame_mask: u64, mask: u64, regs: &Registers, number: u64) -> Record {
     let record = Record::new(Kind::Signal, held.signal as u16, placement as i64);
     let mut record = record.with_args(&[frame_mask, mask, regs.rip, number]);
+    record.check = Digest::of_registers(&checked(regs)).finish();
     record.segments.push(Segment { address: 0, role: SegmentRole::SigInfo, arg: 0, bytes: held.info.to_vec() });
     record
 }

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use common::abi;
+use common::digest::REGISTERS;
 use common::syscall::{Fault, Memory};
 use nix::errno::Errno;
 use thiserror::Error;
@@ -162,6 +163,15 @@ impl Call {
 #[must_use]
 pub fn call_of(regs: &Registers) -> Call {
     Call { number: regs.orig_rax, args: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] }
+}
+
+/// The registers that a check holds.
+#[must_use]
+pub fn checked(regs: &Registers) -> [u64; REGISTERS] {
+    [
+        regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9, regs.rbx, regs.rbp, regs.r12, regs.r13, regs.r14,
+        regs.r15, regs.rip, regs.rsp,
+    ]
 }
 
 impl Process {

@@ -5,7 +5,7 @@
 //!
 //! The check of a call's record is the [`Digest`] of these, in this order:
 //!
-//! 1. [`Digest::word`] of each argument that the shape names as recomputed, ascending;
+//! 1. [`Digest::of_registers`]: among them all arguments, also those that the record does not hold;
 //! 2. for each pointer of the shape, in its order, that is not null: [`Digest::bytes`] of the memory that is read and not
 //!    logged (`Digest`, `InOut`); of a struct msghdr or of all mmsghdrs, and, where they are sent, then of each one's name and
 //!    control data that are not empty. What cannot be read is `word(u64::MAX)`, also where it would be logged;
@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::nr;
 use super::shape::{Direction, Length, Pointer, Shape};
 use crate::abi::{i32_at, int, size, u32_at, u64_at, uint};
-use crate::digest::Digest;
+use crate::digest::{Digest, REGISTERS};
 use crate::record::{Segment, SegmentRole};
 
 /// Longest path or name that a call may take (PATH_MAX).
@@ -91,6 +91,12 @@ impl Gathered {
     #[must_use]
     pub fn with_digest(self, digest: Digest) -> Self {
         Self { digest, ..self }
+    }
+
+    /// The digest that was made before the call.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// How many bytes the caller's buffer takes, for a call that puts the length it needs in the place of this one.
@@ -173,15 +179,11 @@ fn input_length(pointer: &Pointer, args: &[u64; 6]) -> usize {
     length.min(MAX_INPUT)
 }
 
-/// Gathers what a call reads before it executes.
+/// Gathers what a call reads before it executes; `registers` are those of [`Digest::of_registers`].
 #[must_use]
-pub fn at_entry(shape: &Shape, args: &[u64; 6], memory: &dyn Memory) -> Gathered {
-    let mut gathered = Gathered { inputs: Vec::new(), digest: Digest::new(), capacity: 0, header: Vec::new() };
-    for (index, &arg) in args.iter().enumerate() {
-        if shape.recomputed >> index & 1 == 1 {
-            gathered.digest.word(arg);
-        }
-    }
+pub fn at_entry(shape: &Shape, args: &[u64; 6], registers: &[u64; REGISTERS], memory: &dyn Memory) -> Gathered {
+    let digest = Digest::of_registers(registers);
+    let mut gathered = Gathered { inputs: Vec::new(), digest, capacity: 0, header: Vec::new() };
     for pointer in shape.pointers {
         let address = args[usize::from(pointer.arg)];
         if address == 0 {
@@ -483,6 +485,11 @@ mod tests {
     use super::super::resolve;
     use super::*;
 
+    /// Those of a call with these arguments.
+    fn of(args: &[u64; 6]) -> [u64; REGISTERS] {
+        std::array::from_fn(|index| args.get(index).copied().unwrap_or(0x40 + index as u64))
+    }
+
     struct Flat(Vec<u8>);
 
     impl Memory for Flat {
@@ -500,7 +507,7 @@ mod tests {
         let memory = Flat((0..64).collect());
         let args = [3, 4096, 64, 0, 0, 0];
         let shape = resolve(u64::from(nr::READ), &args).unwrap();
-        let gathered = at_entry(shape, &args, &memory);
+        let gathered = at_entry(shape, &args, &of(&args), &memory);
         let out = outputs(&gathered, shape, &args, 5, &memory).unwrap();
         assert_eq!(out[0].bytes, [0, 1, 2, 3, 4]);
         assert!(outputs(&gathered, shape, &args, -11, &memory).unwrap().is_empty());
@@ -510,8 +517,9 @@ mod tests {
     fn a_write_is_digested_up_to_its_result() {
         let args = [3, 4096, 8, 0, 0, 0];
         let shape = resolve(u64::from(nr::WRITE), &args).unwrap();
-        let check =
-            |memory: &Flat, result| at_exit(&at_entry(shape, &args, memory), shape, &args, result, memory).unwrap().1;
+        let check = |memory: &Flat, result| {
+            at_exit(&at_entry(shape, &args, &of(&args), memory), shape, &args, result, memory).unwrap().1
+        };
         let (one, two) = (Flat(b"abcdefgh".to_vec()), Flat(b"abcdXfgh".to_vec()));
         assert_eq!(check(&one, 4), check(&two, 4));
         assert_ne!(check(&one, 8), check(&two, 8));
@@ -528,11 +536,10 @@ mod tests {
         let memory = Flat(raw);
         let args = [1, 4096, 2, 0, 0, 0];
         let shape = resolve(u64::from(nr::WRITEV), &args).unwrap();
-        let gathered = at_entry(shape, &args, &memory);
+        let gathered = at_entry(shape, &args, &of(&args), &memory);
         let (bulk, check) = at_exit(&gathered, shape, &args, 5, &memory).unwrap();
         assert_eq!(bulk, b"abcde");
-        let mut digest = Digest::new();
-        [4096, 2].into_iter().for_each(|word| digest.word(word));
+        let mut digest = Digest::of_registers(&of(&args));
         [&b"abc"[..], b"de"].into_iter().for_each(|piece| digest.bytes(piece));
         assert_eq!(check, digest.finish());
     }
@@ -547,7 +554,7 @@ mod tests {
         let memory = Flat(raw);
         let args = [1, 4096, 4, 0, 0, 0];
         let shape = resolve(u64::from(nr::WRITEV), &args).unwrap();
-        let gathered = at_entry(shape, &args, &memory);
+        let gathered = at_entry(shape, &args, &of(&args), &memory);
         let found = |result| sent(&gathered, shape, &args, result, &memory).unwrap();
         assert_eq!(found(3), [(4096 + 48, 2), (4096 + 50, 1)]);
         assert_eq!(found(2), [(4096 + 48, 2)]);
@@ -555,12 +562,14 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_reads_nothing_has_the_check_of_nothing() {
+    fn a_call_that_reads_nothing_has_the_check_of_its_registers() {
         let shape = resolve(u64::from(nr::CLOSE), &[3, 0, 0, 0, 0, 0]).unwrap();
         let memory = Flat(Vec::new());
-        let gathered = at_entry(shape, &[3, 0, 0, 0, 0, 0], &memory);
+        let registers = of(&[3, 0, 0, 0, 0, 0]);
+        let gathered = at_entry(shape, &[3, 0, 0, 0, 0, 0], &registers, &memory);
         let check = at_exit(&gathered, shape, &[3, 0, 0, 0, 0, 0], 0, &memory).unwrap().1;
-        assert_eq!(check, Digest::new().finish());
+        assert_eq!(check, Digest::of_registers(&registers).finish());
+        assert_ne!(check, Digest::of_refusal(&registers).finish());
     }
 
     #[test]
@@ -568,17 +577,14 @@ mod tests {
         let memory = Flat(vec![1; 64]);
         let check = |number, args: [u64; 6]| {
             let shape = resolve(u64::from(number), &args).unwrap();
-            at_exit(&at_entry(shape, &args, &memory), shape, &args, 0, &memory).unwrap().1
+            at_exit(&at_entry(shape, &args, &of(&args), &memory), shape, &args, 0, &memory).unwrap().1
         };
-        let mut digest = Digest::new();
-        [4096, 2, 5].into_iter().for_each(|word| digest.word(word));
+        let mut digest = Digest::of_registers(&of(&[4096, 2, 5, 9, 9, 9]));
         digest.bytes(&[1; 16]);
         assert_eq!(check(nr::POLL, [4096, 2, 5, 9, 9, 9]), digest.finish());
-        // The descriptor is logged, the buffer is not.
-        assert_eq!(check(nr::READ, [3, 4096, 8, 0, 0, 0]), check(nr::READ, [4, 4096, 8, 0, 0, 0]));
         assert_ne!(check(nr::READ, [3, 4096, 8, 0, 0, 0]), check(nr::READ, [3, 4097, 8, 0, 0, 0]));
-        let mut unreadable = Digest::new();
-        [1, 1, 5, u64::MAX].into_iter().for_each(|word| unreadable.word(word));
+        let mut unreadable = Digest::of_registers(&of(&[1, 1, 5, 0, 0, 0]));
+        unreadable.word(u64::MAX);
         assert_eq!(check(nr::POLL, [1, 1, 5, 0, 0, 0]), unreadable.finish());
     }
 
@@ -590,7 +596,7 @@ mod tests {
         let memory = Flat(raw);
         let outputs = |number, args: [u64; 6]| {
             let shape = resolve(u64::from(number), &args).unwrap();
-            outputs(&at_entry(shape, &args, &memory), shape, &args, 3, &memory).unwrap()
+            outputs(&at_entry(shape, &args, &of(&args), &memory), shape, &args, 3, &memory).unwrap()
         };
         let (read, readv) = (outputs(nr::READ, [3, 4100, 64, 0, 0, 0]), outputs(nr::READV, [3, 4096, 1, 0, 0, 0]));
         assert_eq!((read[0].address, read[0].place(&[3, 4100, 64, 0, 0, 0])), (0, Some(4100)));

@@ -77,7 +77,8 @@ static TABLE: &[Shape] = &[
     shape(nr::LISTEN, "listen", 2, Emulate, &[]),
     shape(nr::GETSOCKNAME, "getsockname", 3, Emulate, NAME),
     shape(nr::GETPEERNAME, "getpeername", 3, Emulate, NAME),
-    shape(nr::SOCKETPAIR, "socketpair", 4, Emulate, &[ptr(3, Out, Fixed(8))]),
+    // The numbers are written before the sockets are made.
+    shape(nr::SOCKETPAIR, "socketpair", 4, Emulate, &[ptr(3, OutAlways, Fixed(8))]),
     shape(nr::EXIT, "exit", 1, Execute, &[]),
     shape(nr::WAIT4, "wait4", 4, Emulate, &[ptr(1, Out, Fixed(4)), ptr(3, Out, Fixed(144))]),
     shape(nr::KILL, "kill", 2, Emulate, &[]),

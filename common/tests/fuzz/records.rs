@@ -9,7 +9,7 @@ use crate::change::{apply, changes};
 use crate::config;
 use crate::meter::measured;
 
-const ROLES: [SegmentRole; 8] = [
+const ROLES: [SegmentRole; 10] = [
     SegmentRole::In,
     SegmentRole::Out,
     SegmentRole::Sent,
@@ -18,9 +18,11 @@ const ROLES: [SegmentRole; 8] = [
     SegmentRole::Clock,
     SegmentRole::Path,
     SegmentRole::SigInfo,
+    SegmentRole::Position,
+    SegmentRole::Pages,
 ];
-const KINDS: [Kind; 7] =
-    [Kind::Call, Kind::Signal, Kind::Instruction, Kind::Epoch, Kind::Patch, Kind::Position, Kind::End];
+const KINDS: [Kind; 8] =
+    [Kind::Call, Kind::Signal, Kind::Instruction, Kind::Epoch, Kind::Patch, Kind::Position, Kind::End, Kind::Memory];
 
 pub(crate) fn record() -> impl Strategy<Value = Record> {
     let bytes = prop::collection::vec(any::<u8>(), 0..40);

@@ -1,5 +1,6 @@
 //! A server may call anything with any arguments, and a forged log may claim any result: neither makes a replica panic.
 
+use common::digest::REGISTERS;
 use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{Fault, Memory, Shape, at_entry, at_exit, operations, outputs, resolve, table};
 use proptest::prelude::*;
@@ -68,7 +69,7 @@ proptest! {
         result in prop_oneof![0..5000i64, -600..0i64, any::<i64>()],
     ) {
         for shape in shapes() {
-            let gathered = at_entry(shape, &args, &memory);
+            let gathered = at_entry(shape, &args, &[7; REGISTERS], &memory);
             // An error of theirs is a fault that is named; what counts is that they return.
             let _ = at_exit(&gathered, shape, &args, result, &memory);
             let _ = outputs(&gathered, shape, &args, result, &memory);

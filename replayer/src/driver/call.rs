@@ -1,11 +1,12 @@
 //! A call of the log that the tracer takes: reached, compared in every part, answered.
 
 use common::abi;
+use common::digest::Digest;
 use common::ids::Lsn;
 use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Memory, nr};
 use tracer::signals;
-use tracer::tracee::{Call, Event, call_of};
+use tracer::tracee::{Call, Event, Registers, call_of, checked};
 
 use super::{At, Driver, ReplayError, execute};
 use crate::divergence::{call_name, describe};
@@ -23,18 +24,20 @@ impl Driver {
         if call.number != u64::from(record.number) || other {
             return Err(self.diverged(lsn, record, describe(record), format!("the call {}", shown(&call)), Some(regs)));
         }
-        let shape = match syscall::resolve(call.number, &call.args) {
-            // A refused call has no check: nothing was executed, nothing is compared but the call itself.
-            _ if record.check == 0 && record.result < 0 => None,
-            Ok(shape) => Some(shape),
-            Err(refusal) => {
-                return Err(self.diverged(lsn, record, describe(record), refusal.to_string(), Some(regs)));
-            }
-        };
-        let Some(mut shape) = shape else {
+        let registers = checked(&regs);
+        let refused = Digest::of_refusal(&registers).finish();
+        if record.check == refused && record.result < 0 {
             stopped.skip_call(record.result)?;
             self.at = At::Ready(stopped, 0);
             return Ok(());
+        }
+        let mut shape = match syscall::resolve(call.number, &call.args) {
+            Ok(shape) => shape,
+            Err(_) => {
+                let expected = format!("a refused call, digest {:#018x} of the registers", record.check);
+                let found = format!("{refused:#018x} in the call {}", shown(&call));
+                return Err(self.diverged(lsn, record, expected, found, Some(regs)));
+            }
         };
         if shape.number == nr::RT_SIGRETURN {
             return self.sigreturn(lsn, record, stopped);
@@ -45,7 +48,7 @@ impl Driver {
             shape = original;
             call.args = args.args;
         }
-        let gathered = syscall::at_entry(shape, &call.args, &stopped);
+        let gathered = syscall::at_entry(shape, &call.args, &registers, &stopped);
         let logged = || record.segments.iter().filter(|s| s.role == SegmentRole::In);
         let comparable = |s| (Segment::place(s, &call.args), s.arg, s.bytes.as_slice());
         if !gathered.inputs.iter().map(comparable).eq(logged().map(comparable)) {
@@ -62,6 +65,7 @@ impl Driver {
         let stopped = match shape.class {
             class if execute::is_executed(class, record, &stopped, &progress.kernel)? => {
                 if matches!(shape.number, nr::EXIT | nr::EXIT_GROUP) {
+                    self.compare(lsn, record, (gathered.digest().finish(), &call, &regs))?;
                     self.at = At::Exiting(stopped);
                     return Ok(());
                 }
@@ -100,13 +104,7 @@ impl Driver {
             Ok(both) => both,
             Err(fault) => return Err(self.diverged(lsn, record, "readable output", fault.to_string(), Some(regs))),
         };
-        if check != record.check {
-            let what =
-                if shape.recomputed == 0 { "what the call reads" } else { "its other arguments and what it reads" };
-            let expected = format!("digest {:#018x} of {what}", record.check);
-            let found = format!("{check:#018x} in the call {}", shown(&call));
-            return Err(self.diverged(lsn, record, expected, found, Some(regs)));
-        }
+        self.compare(lsn, record, (check, &call, &regs))?;
         progress.output(abi::int(call.args[0]), record, &bulk);
         if signals::is_restart(record.result) {
             self.returned = Some((call.number, record.result));
@@ -118,6 +116,20 @@ impl Driver {
         };
         self.at = At::Ready(stopped, 0);
         Ok(())
+    }
+
+    fn compare(
+        &self,
+        lsn: Lsn,
+        record: &Record,
+        (check, call, regs): (u64, &Call, &Registers),
+    ) -> Result<(), ReplayError> {
+        if check == record.check {
+            return Ok(());
+        }
+        let expected = format!("digest {:#018x} of the registers and what the call reads", record.check);
+        let found = format!("{check:#018x} in the call {}", shown(call));
+        Err(self.diverged(lsn, record, expected, found, Some(*regs)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Signals of the log, delivered where it says; faults that only the primary's memory has.
 
 use common::abi;
+use common::digest::Digest;
 use common::ids::Lsn;
 use common::kernel::Kernel;
 use common::position::Position;
@@ -11,7 +12,7 @@ use tracer::launch;
 use tracer::place::watch::{self, Reached};
 use tracer::signals::{self, Delivering};
 use tracer::sys::ptrace::{Resume, SIGINFO_LEN};
-use tracer::tracee::{Event, Stopped};
+use tracer::tracee::{Event, Registers, Stopped, checked};
 
 use super::{At, Driver, ReplayError};
 use crate::progress::Progress;
@@ -48,11 +49,13 @@ impl Driver {
                 if regs.rip != record.arg(2) {
                     return Err(self.elsewhere(lsn, record, regs));
                 }
+                self.registers_there(lsn, record, &regs)?;
                 signals::force(stopped, &regs, record, &info, has_handler)?
             }
             Placement::State => {
                 let stopped = self.come_to(lsn, record)?;
                 let regs = stopped.registers()?;
+                self.registers_there(lsn, record, &regs)?;
                 signals::force(stopped, &regs, record, &info, has_handler)?
             }
             Placement::Fault => self.fault(lsn, record, &info, &progress.kernel)?,
@@ -66,6 +69,10 @@ impl Driver {
             }
         };
         Ok(())
+    }
+
+    fn registers_there(&self, lsn: Lsn, record: &Record, regs: &Registers) -> Result<(), ReplayError> {
+        self.registers(lsn, record, Digest::of_registers(&checked(regs)).finish(), regs)
     }
 
     /// Lets the process run to the state that the record tells.
@@ -115,6 +122,7 @@ impl Driver {
         if regs.rip != record.arg(2) {
             return Err(self.elsewhere(lsn, record, regs));
         }
+        self.registers_there(lsn, record, &regs)?;
         stopped.set_siginfo(info)?;
         Ok(Delivering::Before(stopped, expected))
     }
@@ -142,6 +150,7 @@ impl Driver {
         if regs.rip != record.arg(2) || stopped.siginfo()?[16..24] != info[16..24] {
             return Err(self.elsewhere(lsn, record, regs));
         }
+        self.registers_there(lsn, record, &regs)?;
         let (stopped, _) = signals::undo_forced(stopped, &regs, libc::SIGSEGV, kernel.signals())?;
         let stopped = protect(stopped, page, area.prot)?;
         // The frame tells of the fault: it is no signal from outside.

@@ -115,6 +115,7 @@ impl Driver {
 
     /// rt_sigreturn restores registers and mask from the frame; both must be what they were on the primary.
     pub(super) fn sigreturn(&mut self, lsn: Lsn, record: &Record, stopped: Stopped) -> Result<(), ReplayError> {
+        let before = stopped.registers()?;
         let stopped = match stopped.run(Resume::ToSyscallExit, 0)? {
             Event::SyscallExit(stopped) => stopped,
             other => return Err(self.wrong_stop(lsn, record, other)),
@@ -124,7 +125,7 @@ impl Driver {
             regs.rip = moved;
             stopped.set_registers(&regs)?;
         }
-        let (mask, digest) = (stopped.signal_mask()?, signals::general_digest(&regs));
+        let (mask, digest) = (stopped.signal_mask()?, signals::sigreturn_check(&before, &regs));
         let logged = record.bytes_of(SegmentRole::Out).unwrap_or_default();
         if digest != record.check || mask.to_le_bytes() != logged {
             let expected = format!("registers with digest {:#018x}, mask {logged:02x?}", record.check);

@@ -9,12 +9,11 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::child;
 use crate::support::group::ftrun;
 use crate::support::process::Process;
 use crate::support::program::{Exit, Program};
 use crate::support::status::Status;
-use crate::support::{OFTEN, poll};
+use crate::support::{OFTEN, launcher, poll};
 
 /// A directory with a state directory in it.
 pub(super) struct Case(TempDir);
@@ -142,12 +141,7 @@ pub(super) fn process(pid: i32) -> Result<Process> {
 
 /// A program of `tests/launchers`, compiled into the directory of a test.
 pub(super) fn compiled(case: &Case, name: &str, flags: &[&str]) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/launchers").join(name).with_extension("c");
-    let program = case.path(name);
-    let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]).arg(&program).arg(source).args(flags);
-    child::run(&mut compiler).expect(child::Outcome::Exit(0));
-    program
+    launcher(name, case.0.path(), flags)
 }
 
 /// Fails the test with the whole chain of an error.

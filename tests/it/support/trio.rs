@@ -23,12 +23,16 @@ pub(crate) struct Settings {
     pub(crate) without: Option<String>,
     /// Milliseconds of silence after which a replica is taken for dead.
     pub(crate) timeout: u64,
+    /// Records after which the primary looks at memory; 0: it does not.
+    pub(crate) memory_check: u64,
+    /// Whether a server that computes tells how far it has come.
+    pub(crate) tells_progress: bool,
 }
 
 impl Settings {
     /// Everything as it is by default.
     pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), without: None, timeout: 1000 }
+        Self { dir: dir.to_owned(), without: None, timeout: 1000, memory_check: 0, tells_progress: true }
     }
 
     fn ftrun(&self) -> Command {
@@ -68,6 +72,10 @@ impl Settings {
         std::fs::create_dir_all(self.arbiter())?;
         let mut command = self.ftrun();
         command.args(["--peer", &peer.to_string(), "--control", &control.to_string()]);
+        command.args(["--memory-check", &self.memory_check.to_string()]);
+        if !self.tells_progress {
+            command.args(["--progress-interval", "0"]);
+        }
         command.arg("--arbiter").arg(format!("file:{}", self.arbiter().display())).arg("--").args(server);
         Program::start("primary", &mut command, &self.dir)
     }

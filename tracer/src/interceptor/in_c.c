@@ -27,17 +27,22 @@ int main(void) {
     u8 *room = mmap(NULL, ROOM + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (room == MAP_FAILED || mprotect(room + ROOM, 4096, PROT_NONE)) return 1;
     static char line[2 * ROOM + 16];
-    struct digest digest = digest_new();
+    struct digest digest = {DIGEST_SEED};
     u64 length;
     while (fgets(line, sizeof line, stdin)) {
         const u8 *at = bytes_of(line + 2, room, &length);
         if (line[0] == 'w') {
             digest_word(&digest, strtoull(line + 2, NULL, 16));
+        } else if (line[0] == 'f') {
+            /* A frame, with which a digest begins. */
+            struct frame frame;
+            memcpy(&frame, at, sizeof frame);
+            digest = digest_registers(&frame);
         } else if (line[0] == 'b') {
             digest_bytes(&digest, at, length);
         } else if (line[0] == '=') {
             printf("%llx\n", (unsigned long long)digest_finish(&digest));
-            digest = digest_new();
+            digest.state = DIGEST_SEED;
         } else if (line[0] == 'r') {
             struct header header;
             memcpy(&header, at, sizeof header);

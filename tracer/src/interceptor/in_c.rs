@@ -56,6 +56,8 @@ fn hex(bytes: &[u8]) -> String {
 enum Piece {
     Word(u64),
     Bytes(Vec<u8>),
+    /// The interceptor's frame, which begins a digest.
+    Frame([u64; 16]),
 }
 
 fn piece() -> impl Strategy<Value = Piece> {
@@ -65,6 +67,7 @@ fn piece() -> impl Strategy<Value = Piece> {
         prop::collection::vec(any::<u8>(), 0..70).prop_map(Piece::Bytes),
         prop::collection::vec(0xfeu8.., 0..70).prop_map(Piece::Bytes),
         prop::collection::vec(any::<u8>(), 4000..9000).prop_map(Piece::Bytes),
+        prop::array::uniform16(any::<u64>()).prop_map(Piece::Frame),
     ]
 }
 
@@ -84,6 +87,13 @@ fn digests_are_the_same() {
                 Piece::Word(word) => {
                     digest.word(*word);
                     writeln!(questions, "w {word:x}").expect("a string takes all");
+                }
+                Piece::Frame(frame) => {
+                    let bytes: Vec<u8> = frame.iter().flat_map(|word| word.to_le_bytes()).collect();
+                    // All but the call's number, which comes first, and the flags, which stand before rsp.
+                    let registers = std::array::from_fn(|index| if index == 13 { frame[15] } else { frame[1 + index] });
+                    digest = Digest::of_registers(&registers);
+                    writeln!(questions, "f {}", hex(&bytes)).expect("a string takes all");
                 }
                 Piece::Bytes(bytes) => {
                     digest.bytes(bytes);

@@ -143,6 +143,12 @@ impl Shared {
         finished.then(|| self.control.i64(at::RESULT).load(Ordering::SeqCst))
     }
 
+    /// Whether it has.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.control.u32(at::FINISH).load(Ordering::SeqCst) != 0
+    }
+
     /// Forgets what is in the rings, and what the interceptor was doing. Only while the process stands still, and goes on outside of it.
     pub fn reset(&self) {
         for word in [at::HEAD, at::TAIL, at::SEEN, at::TAKEN, at::OUTPUT_HEAD, at::OUTPUT_TAIL] {

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use common::abi;
 use common::digest::Digest;
+use common::memory::{PAGE, is_zero};
 use common::position::{FLAGS, MAX_PAGES, Position, REGISTERS, RIP};
 use common::regions::{self, Regions};
 use common::syscall::Memory;
@@ -15,7 +16,6 @@ use crate::interceptor;
 use crate::launch::{self, Mapping};
 use crate::tracee::{Registers, Stopped};
 
-const PAGE: usize = 4096;
 /// Flags that belong to whoever debugs: trap, resume.
 const OF_DEBUGGERS: u64 = 1 << 8 | 1 << 16;
 
@@ -102,12 +102,29 @@ fn is_anonymous(area: &Mapping) -> bool {
 /// Digests of all memory that the server can write, and not ftrun's own, or of one set of regions. Pages of zeros do not count: whether
 /// one was ever touched is nothing that the server could see.
 fn memory_digests(stopped: &Stopped, only: Option<usize>) -> Result<Regions, PlaceError> {
+    let mut digests = Regions::default();
+    let writable = |area: &Mapping| area.prot & libc::PROT_WRITE != 0;
+    each_page(stopped, only, writable, |address, page| {
+        if !is_zero(page) {
+            digests.add(address, page);
+        }
+    })?;
+    Ok(digests)
+}
+
+/// Calls `take` with each page of the areas that are `wanted` and not ftrun's own, or of one set of regions of these, ascending. Left out are pages that read as zeros because
+/// they were never touched, and those that cannot be read.
+pub(crate) fn each_page(
+    stopped: &Stopped,
+    only: Option<usize>,
+    wanted: impl Fn(&Mapping) -> bool,
+    mut take: impl FnMut(u64, &[u8; PAGE]),
+) -> Result<(), PlaceError> {
     let pid = stopped.pid();
     let touched = Touched::of(pid)?;
-    let mut digests = Regions::default();
     let mut buffer = vec![0; abi::size(regions::rest_of_region(0))];
     for area in launch::maps(pid)? {
-        if area.prot & libc::PROT_WRITE == 0 || interceptor::is_own(area.start, area.end) {
+        if !wanted(&area) || interceptor::is_own(area.start, area.end) {
             continue;
         }
         let mut next = area.start;
@@ -120,22 +137,27 @@ fn memory_digests(stopped: &Stopped, only: Option<usize>) -> Result<Regions, Pla
             let len = abi::size(next - start);
             let there =
                 if is_anonymous(&area) { touched.within(pid, start, len / PAGE)? } else { vec![true; len / PAGE] };
-            if !there.contains(&true) {
-                continue;
-            }
-            let buffer = &mut buffer[..len];
-            // Behind the end of a mapped file nothing can be read.
-            let whole = stopped.read(start, buffer).is_ok();
-            for (at, page) in buffer.chunks_mut(PAGE).enumerate() {
-                let address = start + (at * PAGE) as u64;
-                let is_there = there[at] && (whole || stopped.read(address, page).is_ok());
-                if is_there && page.iter().any(|&byte| byte != 0) {
-                    digests.add(address, page);
+            let mut at = 0;
+            // Nothing but what was touched is read: the server could see (mincore(2)) that something else was.
+            for run in there.chunk_by(|one, other| one == other) {
+                let first = start + (at * PAGE) as u64;
+                at += run.len();
+                if !run[0] {
+                    continue;
+                }
+                let buffer = &mut buffer[..run.len() * PAGE];
+                // Behind the end of a mapped file nothing can be read.
+                let whole = stopped.read(first, buffer).is_ok();
+                let (pages, _) = buffer.as_chunks_mut::<PAGE>();
+                for (page, address) in pages.iter_mut().zip((first..).step_by(PAGE)) {
+                    if whole || stopped.read(address, page).is_ok() {
+                        take(address, page);
+                    }
                 }
             }
         }
     }
-    Ok(digests)
+    Ok(())
 }
 
 /// The position of a process that stands at `regs`; `words` are the addresses of the words that it is to hold.

@@ -18,7 +18,7 @@ use crate::interceptor::shared::{Mode, Shared};
 use crate::interceptor::{Layer, Manner, calls};
 use crate::launch;
 use crate::signals;
-use crate::tracee::{Call, Registers, Stopped, call_of};
+use crate::tracee::{Call, Registers, Stopped, call_of, checked};
 
 /// The fast layer of one server.
 pub(super) struct Inside<'a> {
@@ -271,7 +271,7 @@ impl Recorder<'_> {
         stopped.set_registers(&back)?;
         let call = call_of(&back);
         let Ok(shape) = syscall::resolve(number, &call.args) else { return Ok(Err(stopped)) };
-        let gathered = syscall::at_entry(shape, &call.args, &stopped).with_digest(digest);
+        let gathered = syscall::at_entry(shape, &call.args, &checked(&back), &stopped).with_digest(digest);
         let mut flow = InCall { shape, call, gathered, extra: Vec::new() };
         self.after(&stopped, &mut flow, result)?;
         if result == signals::RESTART_BLOCK {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use common::kernel::Kernel;
-use common::record::Record;
+use common::record::{Kind, Record};
 
 use super::{Outside, RecordingError, Sink, net};
 
@@ -16,6 +16,10 @@ pub(super) struct Journal<'a> {
     sink: &'a mut (dyn Sink + Send),
     /// Sockets whose output is not held back, as last told.
     unprotected: BTreeSet<String>,
+    /// After how many records memory is to be looked at again; 0: never.
+    check_every: u64,
+    /// Records since it was.
+    unchecked: u64,
 }
 
 impl<'a> Journal<'a> {
@@ -24,7 +28,7 @@ impl<'a> Journal<'a> {
         sink: &'a mut (dyn Sink + Send),
         outside: Option<&'a mut (dyn Outside + Send)>,
     ) -> Self {
-        Self { kernel, outside, sink, unprotected: BTreeSet::new() }
+        Self { kernel, outside, sink, unprotected: BTreeSet::new(), check_every: 0, unchecked: 0 }
     }
 
     /// Tells which sockets are not protected, before anything is recorded.
@@ -33,6 +37,21 @@ impl<'a> Journal<'a> {
             self.unprotected = self.kernel.unprotected();
             outside.unprotected(&self.unprotected);
         }
+    }
+
+    /// Memory is to be looked at after each so many records; 0: never.
+    pub(super) fn check_every(&mut self, records: u64) {
+        self.check_every = records;
+    }
+
+    /// Whether memory is looked at at all: somebody will compare it.
+    pub(super) fn checks_memory(&self) -> bool {
+        self.check_every != 0 && self.sink.is_kept()
+    }
+
+    /// Whether it is to be looked at at the next call.
+    pub(super) fn check_is_due(&self) -> bool {
+        self.unchecked >= self.check_every && self.checks_memory()
     }
 
     /// Appends one record.
@@ -70,6 +89,7 @@ impl<'a> Journal<'a> {
     }
 
     fn apply(&mut self, record: &Record, what: &str) -> Result<(), RecordingError> {
+        self.unchecked = if record.kind == Kind::Memory { 0 } else { self.unchecked + 1 };
         self.kernel.apply(record).map_err(|error| RecordingError::Model { call: what.into(), error })?;
         for progress in self.kernel.take_progress() {
             // Who needs to know of closed connections learns it from the log.

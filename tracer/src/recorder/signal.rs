@@ -202,7 +202,7 @@ impl Recorder<'_> {
                 let mask = exit.temporary.unwrap_or(frame);
                 stopped.set_siginfo(&held.info)?;
                 self.append(&signals::record(Placement::Exit, &held, frame, mask, &regs, exit.number), "a signal")?;
-                self.deliver(stopped, signal)
+                Self::deliver(stopped, signal, treatment)
             }
             // It ends here and now: nobody will see at which instruction that was.
             _ if treatment == Treatment::Fatal => Ok(Next::Go(stopped, signal)),
@@ -213,9 +213,10 @@ impl Recorder<'_> {
         }
     }
 
-    /// Delivers a signal where the process stands, after its record.
-    fn deliver(&mut self, stopped: Stopped, signal: i32) -> Result<Next, RecordingError> {
-        if self.treatment(signal) != Treatment::Handle {
+    /// Delivers a signal where the process stands, after its record, which may have taken the handler away (SA_RESETHAND): `treatment` is
+    /// of before.
+    fn deliver(stopped: Stopped, signal: i32, treatment: Treatment) -> Result<Next, RecordingError> {
+        if treatment != Treatment::Handle {
             return Ok(Next::Go(stopped, signal));
         }
         Ok(match signals::enter(stopped, signal, None)? {
@@ -274,7 +275,7 @@ impl Recorder<'_> {
         record.segments.push(segment);
         stopped.set_siginfo(&held.info)?;
         self.append(&record, "a signal")?;
-        self.deliver(stopped, held.signal)
+        Self::deliver(stopped, held.signal, Treatment::Handle)
     }
 
     /// How far the server has come from where a replica stops as well. Calls made in process in between stop nobody.
@@ -396,6 +397,7 @@ impl Recorder<'_> {
 
     /// rt_sigreturn: executed by both sides; the registers and the mask it restores are compared.
     pub(super) fn sigreturn(&mut self, stopped: Stopped, flow: InCall) -> Result<Next, RecordingError> {
+        let before = stopped.registers()?;
         let pid = stopped.pid();
         let stopped = match stopped.run(Resume::ToSyscallExit, 0)? {
             Event::SyscallExit(stopped) => stopped,
@@ -411,7 +413,7 @@ impl Recorder<'_> {
             stopped.set_registers(&after)?;
         }
         let mut record = Record::new(Kind::Call, nr::RT_SIGRETURN, 0);
-        record.check = signals::general_digest(&after);
+        record.check = signals::sigreturn_check(&before, &after);
         let mask = stopped.signal_mask()?.to_le_bytes().to_vec();
         record.segments.push(Segment { address: 0, role: SegmentRole::Out, arg: 0, bytes: mask });
         self.append(&record, flow.shape.name)?;

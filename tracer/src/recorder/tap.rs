@@ -89,6 +89,8 @@ impl State<'_> {
             self.failed = Some(error);
             // The tracer gets to know of it at the next call.
             shared.set_pending(true);
+        } else if journal.check_is_due() {
+            shared.set_pending(true);
         }
         !self.buffer.is_empty()
     }
