@@ -160,7 +160,10 @@ fn run_to(
                 let found = found.name();
                 return Err(TraceeError::Unexpected { pid, expected: "an injected system call", found }.into());
             }
-            Event::Seccomp(stopped) | Event::SyscallExit(stopped) | Event::Exec(stopped) => return Ok(stopped),
+            Event::Seccomp(stopped)
+            | Event::SyscallExit(stopped)
+            | Event::Exec(stopped)
+            | Event::Forked(stopped, _) => return Ok(stopped),
         };
     }
 }

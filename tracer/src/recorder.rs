@@ -3,6 +3,7 @@
 //! The recorder is the one thread that traces the server. It knows nothing of backups: records go into a [`Sink`], addresses are
 //! moved aside by an [`Outside`]. The kernel-state model is applied to each record, as it will be at the backup.
 
+mod children;
 mod deadline;
 mod fs;
 mod identity;
@@ -34,6 +35,7 @@ pub use self::memory::{FileAreas, SharedCopy};
 pub use self::outside::Outside;
 use self::signal::Ran;
 use self::tap::Tap;
+use crate::family::{Family, FamilyError};
 use crate::inject::{self, Held, InjectError};
 use crate::instructions::{self, Sites};
 use crate::interceptor::Manner;
@@ -124,6 +126,9 @@ pub enum RecordingError {
     /// A signal cannot be placed.
     #[error("a signal cannot be placed: {0}")]
     Place(#[from] PlaceError),
+    /// A process that it has started cannot be let go.
+    #[error("a process that the server has started: {0}")]
+    Family(#[from] FamilyError),
     /// The thread that takes records from the ring has failed before.
     #[error("the ring of records in the server's memory was given up before")]
     Lost,
@@ -171,6 +176,10 @@ pub struct Recorder<'a> {
     due: Option<Instant>,
     /// The deadline has stopped the server, which has not been seen to stop for that.
     stop_sent: bool,
+    /// The processes that the server has started.
+    family: Family,
+    /// What the start of a process has written into the server's memory, for the record of the call under way.
+    born: Vec<Segment>,
 }
 
 impl std::fmt::Debug for Recorder<'_> {
@@ -233,6 +242,8 @@ impl<'a> Recorder<'a> {
             deadline: Arc::default(),
             due: None,
             stop_sent: false,
+            family: Family::default(),
+            born: Vec::new(),
         }
     }
 
@@ -333,6 +344,7 @@ impl<'a> Recorder<'a> {
             };
             deadline.close();
             tap.iter().for_each(Tap::close);
+            self.end_children();
             ended
         })
     }
@@ -350,7 +362,9 @@ impl<'a> Recorder<'a> {
                 Event::Seccomp(stopped) => self.call(stopped).or_else(|error| dead(pid, error))?,
                 Event::Signal(stopped, signal) => self.signal(stopped, signal).or_else(|error| dead(pid, error))?,
                 Event::Dead(status) => return self.ended(status),
-                other @ (Event::SyscallExit(_) | Event::Exec(_)) => return Err(unexpected(other).into()),
+                other @ (Event::SyscallExit(_) | Event::Exec(_) | Event::Forked(..)) => {
+                    return Err(unexpected(other).into());
+                }
             };
         }
     }
@@ -500,9 +514,7 @@ impl<'a> Recorder<'a> {
 
     /// The shape, or the errno of a refusal.
     fn shape_of(&mut self, call: &Call) -> Result<Result<&'static Shape, i32>, RecordingError> {
-        let number = u16::try_from(call.number).unwrap_or(u16::MAX);
-        let thread = number == nr::CLONE && call.args[0] & (libc::CLONE_THREAD | libc::CLONE_VM) as u64 != 0;
-        if thread && call.args[0] & libc::CLONE_VFORK as u64 == 0 {
+        if children::starts_a_thread(call) {
             return Err(RecordingError::Unsupported {
                 what: "clone to start a second thread".into(),
                 advice: "configure the server to run single-threaded",
@@ -618,7 +630,11 @@ impl Recorder<'_> {
             nr::BIND | nr::LISTEN | nr::CLOSE | nr::SENDMSG | nr::SENDMMSG => self.before_net(stopped, regs, flow),
             nr::SENDFILE => self.before_sendfile(stopped, regs, flow),
             nr::CLOCK_NANOSLEEP | nr::TIMERFD_SETTIME => Ok(Before::Run(self.real_deadline(stopped, regs, flow)?)),
-            _ => Ok(self.with_real_ids(stopped, regs, flow)),
+            nr::CLONE | nr::FORK | nr::VFORK => Ok(Before::Run(children::with_own_memory(regs, &flow.call))),
+            _ => Ok(match self.of_killed_child(stopped, flow) {
+                Some(answer) => answer,
+                None => self.with_real_ids(stopped, regs, flow),
+            }),
         }
     }
 
@@ -653,6 +669,10 @@ impl Recorder<'_> {
                 Ok(())
             }
             nr::CLOCK_GETTIME if result == 0 => self.shift_clock(stopped, flow),
+            nr::CLONE | nr::FORK | nr::VFORK => {
+                flow.extra.append(&mut self.born);
+                Ok(())
+            }
             nr::READ if result > 0 => self.show_senders(stopped, flow, result),
             nr::RT_SIGTIMEDWAIT if result > 0 => self.show_sender(stopped, flow),
             nr::FCNTL if result == 0 => self.show_owner(stopped, flow),

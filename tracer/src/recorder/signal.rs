@@ -361,7 +361,12 @@ impl Recorder<'_> {
         let made_again = made_again(flow, &stopped).map(|patience| (patience, self.monotonic_now()));
         let mut changed = false;
         loop {
-            stopped = match stopped.run(Resume::ToSyscallExit, 0)? {
+            let mut event = stopped.run(Resume::ToSyscallExit, 0)?;
+            if let Event::Forked(stopped, child) = event {
+                self.birth(&stopped, child, &flow.call)?;
+                event = stopped.run(Resume::ToSyscallExit, 0)?;
+            }
+            stopped = match event {
                 Event::SyscallExit(stopped) => stopped,
                 Event::Dead(status) => return Ok(Ran::Dead(status)),
                 other => {
