@@ -43,9 +43,9 @@ int main(void) {
     OK(sigprocmask(SIG_SETMASK, &before, NULL));
     for (int i = 0; i < 3; i++) {
         dispose(i == 1 ? SA_RESTART : 0);
+        int seen = count;
         pid_t child = OK(fork());
         if (child == 0) _exit(0);
-        int seen = count;
         while (count == seen) usleep(500);
         CHECK(wait(NULL) == child);
     }

@@ -1,6 +1,7 @@
 //! The integration tests, one binary with a module for each topic: the binary, real processes, real logs.
 
 mod child;
+mod children;
 mod clients;
 mod compression;
 mod conformance;

@@ -73,8 +73,8 @@ impl Recorder<'_> {
             Err(error) => return Err(error.into()),
         };
         if shared > 0 {
-            let what = "process has shared anonymous memory: what each writes there the other does not see";
-            self.warn_once(format!("the server and its child {what}"));
+            let what = "what one writes into shared anonymous memory from now on the other does not see";
+            self.warn_once(format!("the server has started a process: {what}"));
         }
         if has(flags, libc::CLONE_PARENT_SETTID) {
             let id =
