@@ -21,7 +21,7 @@ macro_rules! guests {
 
 guests! {
     abort abort_resisted absolute_deadlines access alarm alignment_check append auxv avx512_state
-    bit_instructions blocked_fault_kills brk brk_limits calendar capget child_pipes child_signals child_state
+    bit_instructions blocked_fault_kills brk brk_limits calendar capget child_numbers child_pipes child_signals child_state
     children_lost children_many chroot clock_agreement clocks clone_refused copy_file_range cpu_timers cpuid_leaves
     death_by_alarm death_by_kill death_by_segv death_by_term death_by_virtual_timer death_in_a_loop
     descriptors_many devices directories directory_positions dlopen dup efault efault_partial efault_structures

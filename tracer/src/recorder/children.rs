@@ -8,10 +8,14 @@ use common::kernel::{Object, TcpState, WaitFor, killed_info};
 use common::record::{Segment, SegmentRole};
 use common::syscall::{Memory, nr};
 
+use super::signal::Ran;
 use super::{Before, InCall, Recorder, RecordingError};
 use crate::family::{Bonds, FamilyError, Newborn, Released};
+use crate::inject::{Held, Session};
+use crate::signals;
 use crate::sys::pidfd::ChildProcess;
-use crate::tracee::{Call, Registers, Stopped};
+use crate::sys::ptrace::Resume;
+use crate::tracee::{Call, Event, Registers, Stopped, TraceeError};
 
 /// How often to look whether the server still lives while it waits for a child of vfork(2).
 const LOOK: Duration = Duration::from_millis(20);
@@ -59,6 +63,44 @@ pub(super) fn with_own_memory(regs: &Registers, call: &Call) -> Option<Registers
 }
 
 impl Recorder<'_> {
+    /// Whether the server knows another process by this number: itself, or a child that was lost with its machine.
+    pub(super) fn is_taken(&self, pid: i32) -> bool {
+        let own = self.kernel().identity();
+        self.adopted && (pid == own.pid || own.children.get(&pid).is_some_and(|child| child.killed))
+    }
+
+    /// Ends a new process whose number is taken, before its first instruction; the server is to make its call again.
+    pub(super) fn bury(&mut self, server: Stopped, pid: i32, regs: &Registers) -> Result<Ran, RecordingError> {
+        // Who is not followed is ended.
+        drop(Newborn::new(pid));
+        let own = server.pid();
+        let unexpected = |expected, found: &Event| TraceeError::Unexpected { pid: own, expected, found: found.name() };
+        let server = match server.run(Resume::ToSyscallExit, 0)? {
+            Event::SyscallExit(server) => server,
+            Event::Dead(status) => return Ok(Ran::Dead(status)),
+            other => return Err(unexpected("the return of a fork", &other).into()),
+        };
+        let session = Session::begin(server, signals::before_call(regs));
+        let all = u64::from(libc::__WALL.cast_unsigned());
+        let (session, _) = session.call_raw(nr::WAIT4.into(), [abi::word(pid), 0, all, 0, 0, 0])?;
+        let (server, held) = session.end()?;
+        let of_it = |held: &Held| held.signal == libc::SIGCHLD && held.info[16..20] == pid.to_le_bytes();
+        self.held.extend(held.into_iter().filter(|held| !of_it(held)));
+        let mut event = server.run(Resume::Continue, 0)?;
+        loop {
+            event = match event {
+                Event::Seccomp(server) => return Ok(Ran::Anew(server)),
+                Event::Signal(server, signal) => {
+                    let held = Held { signal, info: server.siginfo()? };
+                    self.held.extend(Some(held).filter(|held| !of_it(held)));
+                    server.run(Resume::Continue, 0)?
+                }
+                Event::Dead(status) => return Ok(Ran::Dead(status)),
+                other => return Err(unexpected("the same call again", &other).into()),
+            };
+        }
+    }
+
     /// The server has started process `pid`, and stands in the midst of the call.
     pub(super) fn birth(&mut self, server: &Stopped, pid: i32, call: &Call) -> Result<(), RecordingError> {
         let flags = flags(call).unwrap_or_default();

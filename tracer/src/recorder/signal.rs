@@ -363,6 +363,9 @@ impl Recorder<'_> {
         loop {
             let mut event = stopped.run(Resume::ToSyscallExit, 0)?;
             if let Event::Forked(stopped, child) = event {
+                if self.is_taken(child) {
+                    return self.bury(stopped, child, regs);
+                }
                 self.birth(&stopped, child, &flow.call)?;
                 event = stopped.run(Resume::ToSyscallExit, 0)?;
             }
