@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use common::arbiter::ArbiterSpec;
 use common::log::economy::Compress;
 use tracer::interceptor::Layer;
+use tracer::ticks::Ticks;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -161,9 +162,15 @@ pub struct LayerOption {
     pub layer: Layer,
 
     /// Milliseconds that a signal which comes between two system calls waits for the second one. Then it is delivered where the server
-    /// stands, which costs a replica up to several times what the server computes from call to call. Without it, it waits for the call.
-    #[arg(long, value_name = "MS", env = "FTRUN_SIGNAL_DEADLINE")]
-    pub signal_deadline: Option<u64>,
+    /// stands, which costs a replica up to several times what the server computes from call to call. 0: it waits for the call.
+    #[arg(long, value_name = "MS", env = "FTRUN_SIGNAL_DEADLINE", default_value_t = 20)]
+    pub signal_deadline: u64,
+
+    /// What counts how far the server has come from call to call, so that a replica runs there at once: the processor's counter of
+    /// conditional branches, if a trial shows that it counts right (`auto`), or nothing (`none`). `step:SKID` and
+    /// `breakpoint:ADDRESS:SKID` are for tests.
+    #[arg(long, value_name = "TICKS", env = "FTRUN_TICKS", default_value_t = Ticks::Auto)]
+    pub ticks: Ticks,
 }
 
 /// What is compressed of a log, where it is written.

@@ -92,7 +92,8 @@ fn manner(options: &LayerOption) -> Manner {
     Manner {
         layer: options.layer,
         seed: seed.unwrap_or_else(|| std::process::id().into()),
-        signal_deadline: options.signal_deadline.map(Duration::from_millis),
+        signal_deadline: Some(Duration::from_millis(options.signal_deadline)).filter(|deadline| !deadline.is_zero()),
+        ticks: options.ticks,
     }
 }
 

@@ -70,9 +70,8 @@ impl Embedded {
         self.keep(proxy.spawn().context("the proxy cannot be started")?, state, "proxy")?;
         let mut backup = base();
         backup.args(["--backup", "--listen-fd", &log.to_string(), "--layer", args.layer.layer.name()]);
-        if let Some(deadline) = args.layer.signal_deadline {
-            backup.args(["--signal-deadline", &deadline.to_string()]);
-        }
+        backup.args(["--signal-deadline", &args.layer.signal_deadline.to_string()]);
+        backup.args(["--ticks", &args.layer.ticks.to_string()]);
         self.keep(backup.spawn().context("the backup cannot be started")?, state, "backup")
     }
 

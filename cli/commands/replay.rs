@@ -14,6 +14,7 @@ use replayer::feed::Item;
 use replayer::restore;
 use replayer::retained::Retained;
 use tracer::interceptor::Manner;
+use tracer::place::watch::Looks;
 use tracer::recorder::Ending;
 use tracer::say;
 
@@ -144,6 +145,12 @@ pub fn run(args: Replay) -> Result<Exit> {
             say!("the log is cut in the frame at LSN {lsn} ({bytes} bytes left over): its recorder was killed");
         }
         None => bail!("the log has no end"),
+    }
+    let Looks { positions, counted, by_breakpoint, stops, near } = driver.looks();
+    if positions > 0 {
+        say!(
+            "{positions} signals between two calls: the way to {counted} counted; {stops} stops, {near} of them for memory alone; {by_breakpoint} by a breakpoint"
+        );
     }
     let last = format!("replayed {records} records, identical\n");
     std::io::stderr().write_all(last.as_bytes()).context("the result cannot be written to standard error")?;

@@ -18,5 +18,6 @@ pub mod pair;
 pub mod position;
 mod raw;
 pub mod record;
+pub mod regions;
 pub mod snapshot;
 pub mod syscall;

@@ -6,6 +6,8 @@
 
 use thiserror::Error;
 
+use crate::regions::Regions;
+
 /// The registers of a position, in this order: rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8 to r15, rip, rflags, the bases of fs and
 /// gs.
 pub const REGISTERS: usize = 20;
@@ -19,10 +21,23 @@ pub const MAX_WORDS: usize = 32;
 pub const MAX_PAGES: usize = 24;
 /// Bytes of a page.
 pub const PAGE_LEN: usize = 4096;
-/// Bytes before the words: the registers, both digests, the number of words.
-const FIXED_LEN: usize = 8 * (REGISTERS + 3);
-const WORD_LEN: usize = 16;
-const PAGE_ENTRY_LEN: usize = 8 + PAGE_LEN;
+/// What a tick is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// A conditional branch that was retired, taken or not.
+    ConditionalBranches,
+    /// An execution of the instruction at this address.
+    Passes(u64),
+}
+
+/// How far a position is from the stop before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticks {
+    /// What was counted.
+    pub unit: Unit,
+    /// How many, from where the record before this one left the server.
+    pub count: u64,
+}
 
 /// A point of the server's execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +46,16 @@ pub struct Position {
     pub registers: [u64; REGISTERS],
     /// Digest of the extended state: x87, vectors.
     pub extended: u64,
-    /// Digest of all memory that the server can write.
-    pub memory: u64,
+    /// Digests of all memory that the server can write.
+    pub memory: Regions,
     /// Words of memory that were written shortly before, address and content: what tells the rounds of a loop apart
     /// without a look at all memory. Ascending addresses.
     pub words: Vec<(u64, u64)>,
     /// The pages of those words, address and content: where another round of a loop has the same words, more of them are found
     /// here. Ascending addresses.
     pub pages: Vec<(u64, Vec<u8>)>,
+    /// How far it is, if that was counted. A replica need not look where it is before it has come so far.
+    pub ticks: Option<Ticks>,
 }
 
 /// Why bytes are no position.
@@ -46,7 +63,7 @@ pub struct Position {
 pub enum PositionError {
     /// The length does not fit.
     #[error(
-        "a position of {found} bytes, expected {FIXED_LEN}, 16 for each of at most {MAX_WORDS} words, and {PAGE_ENTRY_LEN} for each of at most {MAX_PAGES} pages"
+        "a position of {found} bytes, expected {REGISTERS} registers, four words, digests of memory, at most {MAX_WORDS} words and at most {MAX_PAGES} pages"
     )]
     Length {
         /// Bytes there.
@@ -57,14 +74,25 @@ pub enum PositionError {
     Order,
 }
 
+const NO_UNIT: u64 = 0;
+const BRANCHES: u64 = 1;
+/// Words that a page takes: its address, its content.
+const PAGE_WORDS: usize = 1 + PAGE_LEN / 8;
+
 impl Position {
-    /// Its bytes: the registers, both digests, the number of words, then address and content of each word and each page; little
-    /// endian.
+    /// Its bytes: the registers, the unit of ticks (0 none, 1 conditional branches, else an address), their number, the digest of the
+    /// extended state, the number of words, the digests of memory ([`Regions::to_words`]), then
+    /// address and content of each word and each page; little endian.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let fixed = self.registers.iter().copied().chain([self.extended, self.memory, self.words.len() as u64]);
+        let (unit, count) = match self.ticks {
+            None => (NO_UNIT, 0),
+            Some(Ticks { unit: Unit::ConditionalBranches, count }) => (BRANCHES, count),
+            Some(Ticks { unit: Unit::Passes(address), count }) => (address, count),
+        };
+        let fixed = self.registers.iter().copied().chain([unit, count, self.extended, self.words.len() as u64]);
         let words = self.words.iter().flat_map(|&(address, content)| [address, content]);
-        let mut bytes: Vec<u8> = fixed.chain(words).flat_map(u64::to_le_bytes).collect();
+        let mut bytes: Vec<u8> = fixed.chain(self.memory.to_words()).chain(words).flat_map(u64::to_le_bytes).collect();
         for (address, content) in &self.pages {
             bytes.extend_from_slice(&address.to_le_bytes());
             bytes.extend_from_slice(content);
@@ -78,26 +106,33 @@ impl Position {
     /// When the length or the order of words or pages is not that of a position.
     pub fn decode(bytes: &[u8]) -> Result<Self, PositionError> {
         let wrong = PositionError::Length { found: bytes.len() };
-        let numbers = |bytes: &[u8]| -> Vec<u64> {
-            bytes.chunks_exact(8).map(|chunk| chunk.try_into().map_or(0, u64::from_le_bytes)).collect()
-        };
-        let (fixed, rest) = bytes.split_at_checked(FIXED_LEN).ok_or(wrong)?;
-        let fixed = numbers(fixed);
-        let count = usize::try_from(fixed[REGISTERS + 2]).ok().filter(|count| *count <= MAX_WORDS).ok_or(wrong)?;
-        let (words, pages) = rest.split_at_checked(count * WORD_LEN).ok_or(wrong)?;
-        if pages.len() % PAGE_ENTRY_LEN != 0 || pages.len() / PAGE_ENTRY_LEN > MAX_PAGES {
+        let (numbers, odd) = bytes.as_chunks::<8>();
+        if !odd.is_empty() {
             return Err(wrong);
         }
-        let words: Vec<(u64, u64)> = numbers(words).chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+        let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_le_bytes).collect();
+        let (&registers, rest) = numbers.split_first_chunk::<REGISTERS>().ok_or(wrong)?;
+        let (&[unit, ticks, extended, count], rest) = rest.split_first_chunk::<4>().ok_or(wrong)?;
+        let ticks = match unit {
+            NO_UNIT => None,
+            BRANCHES => Some(Ticks { unit: Unit::ConditionalBranches, count: ticks }),
+            address => Some(Ticks { unit: Unit::Passes(address), count: ticks }),
+        };
+        let (memory, rest) = Regions::from_words(rest).ok_or(wrong)?;
+        let count = usize::try_from(count).ok().filter(|count| *count <= MAX_WORDS).ok_or(wrong)?;
+        let (words, pages) = rest.split_at_checked(2 * count).ok_or(wrong)?;
+        if !pages.len().is_multiple_of(PAGE_WORDS) || pages.len() / PAGE_WORDS > MAX_PAGES {
+            return Err(wrong);
+        }
+        let words: Vec<(u64, u64)> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+        let content = |page: &[u64]| page.iter().flat_map(|word| word.to_le_bytes()).collect();
         let pages: Vec<(u64, Vec<u8>)> =
-            pages.chunks_exact(PAGE_ENTRY_LEN).map(|entry| (numbers(&entry[..8])[0], entry[8..].to_vec())).collect();
+            pages.chunks_exact(PAGE_WORDS).map(|page| (page[0], content(&page[1..]))).collect();
         let unordered = words.windows(2).any(|pair| pair[0].0 >= pair[1].0);
         if unordered || pages.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
             return Err(PositionError::Order);
         }
-        let mut registers = [0; REGISTERS];
-        registers.copy_from_slice(&fixed[..REGISTERS]);
-        Ok(Self { registers, extended: fixed[REGISTERS], memory: fixed[REGISTERS + 1], words, pages })
+        Ok(Self { registers, extended, memory, words, pages, ticks })
     }
 
     /// Its instruction pointer.
@@ -116,7 +151,9 @@ mod tests {
         for (at, register) in registers.iter_mut().enumerate() {
             *register = 0x1111 * at as u64;
         }
-        Position { registers, extended: 5, memory: u64::MAX, words: words.to_vec(), pages: Vec::new() }
+        let mut memory = Regions::default();
+        memory.add(0x7fff_ffff_e000, &[3; PAGE_LEN]);
+        Position { registers, extended: 5, memory, words: words.to_vec(), pages: Vec::new(), ticks: None }
     }
 
     fn pages(addresses: &[u64]) -> Vec<(u64, Vec<u8>)> {
@@ -127,8 +164,11 @@ mod tests {
     fn what_is_encoded_is_decoded() {
         for words in [&[][..], &[(8, 1)], &[(8, 1), (16, 2), (4096, u64::MAX)]] {
             for addresses in [&[][..], &[4096], &[4096, 8192, 1 << 40]] {
-                let position = Position { pages: pages(addresses), ..position(words) };
-                assert_eq!(Position::decode(&position.encode()), Ok(position));
+                for unit in [None, Some(Unit::ConditionalBranches), Some(Unit::Passes(0x40_1000))] {
+                    let ticks = unit.map(|unit| Ticks { unit, count: 77 });
+                    let position = Position { pages: pages(addresses), ticks, ..position(words) };
+                    assert_eq!(Position::decode(&position.encode()), Ok(position));
+                }
             }
         }
     }
@@ -137,8 +177,9 @@ mod tests {
     fn other_lengths_and_orders_are_refused() {
         let whole = Position { pages: pages(&[4096, 8192]), ..position(&[(8, 1), (16, 2)]) };
         let bytes = whole.encode();
-        let without = FIXED_LEN + 2 * WORD_LEN;
-        for len in (0..bytes.len()).filter(|len| *len != without && *len != without + PAGE_ENTRY_LEN) {
+        // Whole pages may be cut off.
+        let whole = |len: &usize| (bytes.len() - len).is_multiple_of(8 * PAGE_WORDS);
+        for len in (0..bytes.len()).filter(|len| !whole(len)) {
             assert_eq!(Position::decode(&bytes[..len]), Err(PositionError::Length { found: len }));
         }
         let many: Vec<(u64, u64)> = (0..=MAX_WORDS as u64).map(|at| (8 * at, at)).collect();

@@ -31,6 +31,7 @@ use tracer::recorder::FileAreas;
 use tracer::signals;
 use tracer::sys::pidfd::ChildProcess;
 use tracer::sys::ptrace::Resume;
+use tracer::ticks::TickSource;
 use tracer::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
 
 use self::call::shown;
@@ -140,6 +141,10 @@ pub struct Driver {
     overwritten: Vec<(u64, Vec<u8>)>,
     /// What restart_syscall resumes.
     restart: Option<(&'static Shape, Call)>,
+    /// A signal whose frame found no room: the fault that follows from it is the next record.
+    unframed: Option<Record>,
+    /// What counts on the way to a position.
+    ticks: Option<Box<dyn TickSource>>,
     /// How much it took to come to positions.
     looks: Looks,
     /// Up to where the log was applied when this thread last looked.
@@ -178,6 +183,8 @@ impl Driver {
             last_call: None,
             overwritten: Vec::new(),
             restart: None,
+            unframed: None,
+            ticks: manner.ticks.source(),
             looks: Looks::default(),
             lsn,
         })
@@ -187,6 +194,12 @@ impl Driver {
     #[must_use]
     pub fn kernel(&self) -> Kernel {
         self.common.lock().kernel.clone()
+    }
+
+    /// What it took to deliver signals between two calls.
+    #[must_use]
+    pub fn looks(&self) -> Looks {
+        self.looks
     }
 
     /// Its process id, while it lives.
@@ -297,6 +310,7 @@ impl Driver {
             let expected = "a call, a trapped instruction, a fault or the end, as the record before is FAST";
             return Err(self.diverged(lsn, &record, expected, describe(&record), None));
         }
+        self.unframed = None;
         match record.kind {
             Kind::Call => self.last_call = Some((record.number.into(), record.result)),
             Kind::Patch | Kind::Epoch => {}
@@ -367,7 +381,11 @@ impl Driver {
             }
             None => stopped.set_registers(&regs)?,
         }
-        self.at = At::Ready(stopped, 0);
+        // Without the fault it has not been delivered.
+        self.at = match self.unframed.take() {
+            Some(record) => At::Delivering(stopped, record),
+            None => At::Ready(stopped, 0),
+        };
         Ok(())
     }
 

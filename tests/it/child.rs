@@ -14,11 +14,11 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-/// How long a child may run.
+/// How long a child may run, unless its test says something else.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How long its output may stay open after its end: only a process that it left behind can hold it.
 const OUTPUT_DEADLINE: Duration = Duration::from_secs(5);
-/// Lines of standard error that a failure shows.
+/// Lines of each output that a failure shows.
 const TAIL_LINES: usize = 25;
 
 /// How a process ends.
@@ -39,14 +39,15 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// Panics with what is wrong, what was run, how it ended and the end of its standard error.
+    /// Panics with what is wrong, what was run, how it ended and the ends of its outputs.
     #[track_caller]
     pub(crate) fn fail(&self, wrong: &str) -> ! {
         panic!(
-            "{wrong}\n{} ended by {:?}, its last lines on stderr:\n{}",
+            "{wrong}\n{} ended by {:?}, its last lines on stderr:\n{}\nand on stdout:\n{}",
             self.command,
             self.outcome,
-            tail(&self.stderr)
+            tail(&self.stderr),
+            tail(&self.stdout)
         );
     }
 
@@ -100,7 +101,13 @@ fn group(child: &Child) -> Pid {
 /// Panics if it cannot be started, runs longer than [`DEADLINE`] or leaves a process that holds its output.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> Ended {
-    start(command).end()
+    run_within(DEADLINE, command)
+}
+
+/// [`run`] with a deadline of its own.
+#[track_caller]
+pub(crate) fn run_within(deadline: Duration, command: &mut Command) -> Ended {
+    start(command).end_within(deadline)
 }
 
 /// A child that runs.
@@ -144,8 +151,13 @@ impl Running {
     /// Panics if it runs longer than [`DEADLINE`] or leaves a process that holds its output.
     #[track_caller]
     pub(crate) fn end(self) -> Ended {
+        self.end_within(DEADLINE)
+    }
+
+    #[track_caller]
+    fn end_within(self, deadline: Duration) -> Ended {
         let Self { described, unreaped, pid, stdout, stderr, .. } = self;
-        wait(described, unreaped, pid, &stdout, &stderr)
+        wait(described, unreaped, pid, deadline, &stdout, &stderr)
     }
 }
 
@@ -154,6 +166,7 @@ fn wait(
     described: String,
     unreaped: Unreaped,
     pid: Pid,
+    deadline: Duration,
     stdout: &Receiver<Vec<u8>>,
     stderr: &Receiver<Vec<u8>>,
 ) -> Ended {
@@ -162,10 +175,10 @@ fn wait(
         // WNOWAIT: it stays unreaped, so that the group can still be killed by its number.
         let _ = ended.send(waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT));
     });
-    let Ok(waited) = has_ended.recv_timeout(DEADLINE) else {
+    let Ok(waited) = has_ended.recv_timeout(deadline) else {
         drop(unreaped);
         let stderr = stderr.recv_timeout(OUTPUT_DEADLINE).unwrap_or_default();
-        panic!("{described} still ran after {DEADLINE:?} and was killed, its last lines on stderr:\n{}", tail(&stderr));
+        panic!("{described} still ran after {deadline:?} and was killed, its last lines on stderr:\n{}", tail(&stderr));
     };
     waited.unwrap_or_else(|error| panic!("cannot wait for {described}: {error}"));
     let held = "it left a process behind that holds its output";

@@ -13,6 +13,7 @@ mod hosts;
 mod interceptor;
 mod ipv6;
 mod placement;
+mod programs;
 mod recording;
 mod rules;
 mod servers;

@@ -5,8 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
 
-use crate::child::{Outcome, run};
+use crate::child::{Ended, Outcome, run};
 use crate::guest::{FTRUN, Guest, command};
+use crate::support::skip;
 
 /// Ticks of a storm; several are delivered at one position, one behind the other.
 const TICKS: u32 = 700;
@@ -22,23 +23,33 @@ fn placed(log: &Path) -> usize {
     records.filter(|record: &serde_json::Value| record["kind"] == "signal" && record["result"] == 2).count()
 }
 
-/// Records with a short deadline, replays, compares; says how many positions there were.
-fn recorded_and_replayed(server: &[OsString], deadline: &str) -> usize {
+/// A deadline at which most signals of a storm are too early for a call.
+const SHORT: &[&str] = &["--signal-deadline", "1"];
+
+/// Records, replays, compares; says how many positions there were.
+fn recorded_and_replayed(server: &[OsString], options: &[&str]) -> usize {
     let scratch = tempfile::tempdir().expect("a scratch directory can be made");
     let log = scratch.path().join("log");
     let mut record = command(Path::new(FTRUN), scratch.path(), None);
-    record.args(["record", "--signal-deadline", deadline, "-o"]).arg(&log).arg("--").args(server);
+    record.arg("record").args(options).arg("-o").arg(&log).arg("--").args(server);
     let recorded = run(&mut record);
     recorded.expect(Outcome::Exit(0));
-    let replayed = run(command(Path::new(FTRUN), scratch.path(), None).arg("replay").arg(&log));
+    replayed(&recorded, scratch.path(), &log, &[]);
+    placed(&log)
+}
+
+/// Replays what was recorded, compares, and gives what was said to standard error.
+fn replayed(recorded: &Ended, home: &Path, log: &Path, options: &[&str]) -> String {
+    let replayed = run(command(Path::new(FTRUN), home, None).arg("replay").args(options).arg(log));
     replayed.expect(Outcome::Exit(0));
-    if !replayed.stderr_lines().last().is_some_and(|last| last.ends_with(" records, identical")) {
+    let said = replayed.stderr_lines();
+    if !said.last().is_some_and(|last| last.ends_with(" records, identical")) {
         replayed.fail("the last line on stderr is not `replayed N records, identical`");
     }
     if replayed.stdout != recorded.stdout {
         replayed.fail(&format!("the recorded run printed {}", recorded.stdout.escape_ascii()));
     }
-    placed(&log)
+    said.join("\n")
 }
 
 fn storm(kind: &str) {
@@ -46,7 +57,7 @@ fn storm(kind: &str) {
     let server = [guest.program.as_os_str(), OsStr::new(kind), OsStr::new(&TICKS.to_string())].map(OsStr::to_owned);
     let (mut positions, mut runs) = (0, 0);
     while positions < POSITIONS {
-        positions += recorded_and_replayed(&server, "1");
+        positions += recorded_and_replayed(&server, SHORT);
         runs += 1;
         assert!(runs < 20, "{kind}: {TICKS} ticks in each of {runs} runs, at {positions} positions");
     }
@@ -78,7 +89,7 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 print(ticks, mixed, sum(table.values()))
 ";
     let server = ["/usr/bin/python3", "-c", PROGRAM].map(OsString::from);
-    let positions = recorded_and_replayed(&server, "1");
+    let positions = recorded_and_replayed(&server, SHORT);
     assert!(positions >= 10, "{positions} positions");
 }
 
@@ -87,5 +98,95 @@ print(ticks, mixed, sum(table.values()))
 fn a_signal_does_not_wait_for_a_call_for_long() {
     let guest = Guest::built("placed/storm");
     let server = [guest.program.as_os_str(), OsStr::new("spin"), OsStr::new("3")].map(OsStr::to_owned);
-    assert!(recorded_and_replayed(&server, "20") >= 1, "a spin on a flag ends by a signal between two calls");
+    assert!(recorded_and_replayed(&server, &[]) >= 1, "a spin on a flag ends by a signal between two calls");
+}
+
+/// How a replica came to its positions: how many there were, to how many it counted most of the way, and how often it stopped.
+fn ways(said: &str) -> [u64; 3] {
+    let line =
+        said.lines().find(|line| line.contains("signals between two calls")).expect("the replica tells of its way");
+    let numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok());
+    let numbers: Vec<u64> = numbers.collect();
+    // "... signals between two calls: the way to ... counted; ... stops".
+    [numbers[0], numbers[1], numbers[2]]
+}
+
+/// A replica that counts looks where it is at the end of its way only, and one that does not comes to the same places.
+fn counted(ticks: &str, options: &[&str], server: &[&OsStr]) {
+    let scratch = tempfile::tempdir().expect("a scratch directory can be made");
+    let log = scratch.path().join("log");
+    let mut record = command(Path::new(FTRUN), scratch.path(), None);
+    // Calls made in process would be between two stops.
+    record.args(["record", "--layer", "complete", "--ticks", ticks]).args(options).arg("-o").arg(&log).arg("--");
+    let recorded = run(record.args(server));
+    recorded.expect(Outcome::Exit(0));
+    let [positions, counted, stops] = ways(&replayed(&recorded, scratch.path(), &log, &["--ticks", ticks]));
+    assert!(positions >= 3 && counted * 2 >= positions, "{positions} positions, the way to {counted} was counted");
+    assert!(stops <= 3 * positions, "{stops} stops on the way to {positions} positions, each of which was counted");
+    let [again, counted, _] = ways(&replayed(&recorded, scratch.path(), &log, &["--ticks", "none"]));
+    assert_eq!((again, counted), (positions, 0), "without ticks");
+}
+
+/// Where a function of a guest is when it runs: nothing is laid out by chance under ftrun.
+fn address_of(guest: &Path, function: &str) -> u64 {
+    const BASE: u64 = 0x5555_5555_4000;
+    let symbols = run(Command::new("nm").arg(guest));
+    symbols.expect(Outcome::Exit(0));
+    let text = String::from_utf8_lossy(&symbols.stdout).into_owned();
+    let line = text.lines().find(|line| line.ends_with(&format!(" {function}"))).expect("the guest has the function");
+    let address = line.split(' ').next().and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    BASE + address.expect("nm prints addresses")
+}
+
+/// The kernel counts executions of one instruction, and stops the replica late by chance.
+fn by_breakpoint(skid: u64, deadline: &str, ticks: &str) {
+    let guest = Guest::built("placed/storm");
+    let source = format!("breakpoint:{:#x}:{skid}", address_of(&guest.program, "fibonacci"));
+    let server = [guest.program.as_os_str(), OsStr::new("recursion"), OsStr::new(ticks)];
+    counted(&source, &["--signal-deadline", deadline], &server);
+}
+
+#[test]
+fn passes_are_counted_exactly() {
+    by_breakpoint(0, "20", "60");
+}
+
+#[test]
+fn passes_are_counted_and_the_stop_is_late() {
+    by_breakpoint(100, "20", "60");
+}
+
+#[test]
+fn passes_are_counted_and_the_stop_is_very_late() {
+    by_breakpoint(10_000, "400", "1500");
+}
+
+/// Single steps count conditional branches.
+fn by_steps(skid: u64) {
+    let guest = Guest::built("placed/storm");
+    let server = [guest.program.as_os_str(), OsStr::new("trees"), OsStr::new("6"), OsStr::new("100000")];
+    counted(&format!("step:{skid}"), &[], &server);
+}
+
+#[test]
+fn branches_are_counted_exactly() {
+    by_steps(0);
+}
+
+#[test]
+fn branches_are_counted_and_the_stop_is_late() {
+    by_steps(100);
+}
+
+#[test]
+fn the_processors_counter_counts() {
+    if tracer::ticks::Pmu::find().is_none() {
+        return skip(
+            "placement::the_processors_counter_counts",
+            "no event of this processor counts conditional branches",
+        );
+    }
+    let guest = Guest::built("placed/storm");
+    let server = [guest.program.as_os_str(), OsStr::new("memory"), OsStr::new("700")];
+    counted("auto", SHORT, &server);
 }

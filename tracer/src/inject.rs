@@ -163,6 +163,7 @@ fn run_to(
             Event::Seccomp(stopped)
             | Event::SyscallExit(stopped)
             | Event::Exec(stopped)
+            | Event::Interrupted(stopped)
             | Event::Forked(stopped, _) => return Ok(stopped),
         };
     }

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use layout as at;
 
+use crate::ticks::Ticks;
+
 /// Which layer takes the calls, in recording or in replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Layer {
@@ -50,6 +52,8 @@ pub struct Manner {
     pub seed: u64,
     /// How long a signal that comes between two calls waits for the second one, before it is placed; `None`: until that comes.
     pub signal_deadline: Option<Duration>,
+    /// What counts how far the server has come.
+    pub ticks: Ticks,
 }
 
 impl FromStr for Layer {

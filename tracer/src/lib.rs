@@ -20,4 +20,5 @@ pub mod ship;
 pub mod signals;
 pub mod start;
 pub mod sys;
+pub mod ticks;
 pub mod tracee;

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::inject::InjectError;
 use crate::launch::LaunchError;
+use crate::ticks::TickError;
 use crate::tracee::TraceeError;
 
 /// Why no position could be taken, or come to.
@@ -27,6 +28,9 @@ pub enum PlaceError {
     /// Its memory map could not be read.
     #[error(transparent)]
     Map(#[from] LaunchError),
+    /// Its instructions could not be counted.
+    #[error(transparent)]
+    Ticks(#[from] TickError),
     /// What is mapped could not be looked at.
     #[error("the pages of process {pid}: {error}")]
     Pages {

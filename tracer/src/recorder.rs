@@ -4,7 +4,7 @@
 //! moved aside by an [`Outside`]. The kernel-state model is applied to each record, as it will be at the backup.
 
 mod children;
-mod deadline;
+mod descriptors;
 mod fs;
 mod identity;
 mod inside;
@@ -18,7 +18,6 @@ mod time;
 mod vsyscall;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,7 +27,6 @@ use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::{self, Class, Fault, Gathered, Shape, nr};
 use thiserror::Error;
 
-use self::deadline::Deadline;
 use self::inside::Inside;
 use self::journal::Journal;
 pub use self::memory::{FileAreas, SharedCopy};
@@ -43,8 +41,9 @@ use crate::interceptor::patches::Patches;
 use crate::interceptor::shared::Shared;
 use crate::place::PlaceError;
 use crate::signals;
-use crate::sys::pidfd::ChildProcess;
+use crate::sys::alarm::Alarm;
 use crate::sys::ptrace::Resume;
+use crate::ticks::TickSource;
 use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of};
 
 /// Where records go.
@@ -171,11 +170,12 @@ pub struct Recorder<'a> {
     shipper: Option<&'a (dyn Fn() + Sync)>,
     /// How long a signal that comes between two calls waits for the second one.
     signal_deadline: Option<Duration>,
-    deadline: Arc<Deadline>,
+    /// What counts how far the server has come since the last record.
+    ticks: Option<Box<dyn TickSource>>,
+    /// Calls that the interceptor had made when the count began; `None` until it does.
+    counted_from: Option<u64>,
     /// When the first of the held signals has waited long enough.
     due: Option<Instant>,
-    /// The deadline has stopped the server, which has not been seen to stop for that.
-    stop_sent: bool,
     /// The processes that the server has started.
     family: Family,
     /// What the start of a process has written into the server's memory, for the record of the call under way.
@@ -239,9 +239,9 @@ impl<'a> Recorder<'a> {
             epoch: None,
             shipper: None,
             signal_deadline: None,
-            deadline: Arc::default(),
+            ticks: None,
+            counted_from: None,
             due: None,
-            stop_sent: false,
             family: Family::default(),
             born: Vec::new(),
         }
@@ -251,7 +251,7 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn with_interceptor(self, shared: &'a Shared, manner: Manner, patches: Patches) -> Self {
         let inside = Some(Inside::new(shared, manner, patches));
-        Self { inside, signal_deadline: manner.signal_deadline, ..self }
+        Self { inside, signal_deadline: manner.signal_deadline, ticks: manner.ticks.source(), ..self }
     }
 
     /// What the interceptor records is shipped by this, on the thread that takes it from the ring.
@@ -325,42 +325,48 @@ impl<'a> Recorder<'a> {
         self.journal_mut().tell_unprotected();
         self.start_inside();
         let tap = self.inside.as_ref().map(|inside| Tap::new(inside.shared, self.shipper));
-        let deadline = Arc::clone(&self.deadline);
-        let server = ChildProcess::open(self.pid).map_err(|errno| RecordingError::Thread(errno.into()))?;
+        let mut alarm = Alarm::new().map_err(|errno| RecordingError::Thread(errno.into()))?;
         std::thread::scope(|scope| {
-            let named = |name: &str| std::thread::Builder::new().name(name.into());
-            let stop = || deadline.run(&server);
             let drain = |tap: &Tap<'a>| {
                 crate::sys::cpu::run_anywhere();
                 tap.run();
             };
-            let started = named("deadline").spawn_scoped(scope, stop).and_then(|_| match &tap {
-                Some(tap) => named("tap").spawn_scoped(scope, move || drain(tap)).map(drop),
+            let started = match &tap {
+                Some(tap) => {
+                    let thread = std::thread::Builder::new().name("tap".into());
+                    thread.spawn_scoped(scope, move || drain(tap)).map(drop)
+                }
                 None => Ok(()),
-            });
+            };
             let ended = match started {
-                Ok(()) => self.follow(stopped, signal, tap.as_ref()),
+                Ok(()) => self.follow(stopped, signal, tap.as_ref(), &mut alarm),
                 Err(error) => Err(RecordingError::Thread(error)),
             };
-            deadline.close();
             tap.iter().for_each(Tap::close);
             self.end_children();
             ended
         })
     }
 
-    fn follow(&mut self, stopped: Stopped, signal: i32, tap: Option<&Tap<'a>>) -> Result<Ending, RecordingError> {
+    fn follow(
+        &mut self,
+        stopped: Stopped,
+        signal: i32,
+        tap: Option<&Tap<'a>>,
+        alarm: &mut Alarm,
+    ) -> Result<Ending, RecordingError> {
         let pid = stopped.pid();
         let mut next = Next::Go(stopped, signal);
         loop {
             let event = match next {
-                Next::Go(stopped, signal) => self.go(stopped, signal, tap)?,
+                Next::Go(stopped, signal) => self.go(stopped, signal, tap, alarm)?,
                 Next::Event(event) => event,
                 Next::Dead(status) => Event::Dead(status),
             };
             next = match event {
                 Event::Seccomp(stopped) => self.call(stopped).or_else(|error| dead(pid, error))?,
                 Event::Signal(stopped, signal) => self.signal(stopped, signal).or_else(|error| dead(pid, error))?,
+                Event::Interrupted(stopped) => self.overdue(stopped).or_else(|error| dead(pid, error))?,
                 Event::Dead(status) => return self.ended(status),
                 other @ (Event::SyscallExit(_) | Event::Exec(_) | Event::Forked(..)) => {
                     return Err(unexpected(other).into());
@@ -370,29 +376,44 @@ impl<'a> Recorder<'a> {
     }
 
     /// Lets the server run until it needs the tracer.
-    fn go(&mut self, stopped: Stopped, signal: i32, tap: Option<&Tap<'a>>) -> Result<Event, RecordingError> {
+    fn go(
+        &mut self,
+        stopped: Stopped,
+        signal: i32,
+        tap: Option<&Tap<'a>>,
+        alarm: &mut Alarm,
+    ) -> Result<Event, RecordingError> {
         let waits = !self.held.is_empty();
         // The first of them does not wait longer because others come.
         let patience = self.signal_deadline.filter(|_| waits);
         self.due = patience.map(|patience| self.due.unwrap_or_else(|| Instant::now() + patience));
+        let failed = |errno: nix::errno::Errno| RecordingError::Thread(errno.into());
         if let Some(due) = self.due {
-            self.deadline.set(due);
+            alarm.set(due).map_err(failed)?;
         }
+        if self.counted_from.is_none()
+            && let Some(ticks) = &mut self.ticks
+        {
+            ticks.restart(&stopped).map_err(PlaceError::from)?;
+            self.counted_from = Some(self.inside.as_ref().map_or(0, |inside| inside.shared.calls()));
+        }
+        let mut run = |ticks: &mut Option<Box<dyn TickSource>>, stopped: Stopped| match ticks {
+            Some(ticks) => ticks.run(stopped, signal, Some(alarm)),
+            None => stopped.run_until(Resume::Continue, signal, Some(alarm)),
+        };
         let event = match tap {
-            None => stopped.run(Resume::Continue, signal),
+            None => run(&mut self.ticks, stopped),
             Some(tap) => {
                 if let Some(inside) = &self.inside {
                     inside.shared.set_pending(waits);
                 }
                 self.journal.take().into_iter().for_each(|journal| tap.give(journal));
-                let event = stopped.run(Resume::Continue, signal);
+                let event = run(&mut self.ticks, stopped);
                 self.journal = Some(tap.take()?);
                 event
             }
         };
-        if self.due.is_some() {
-            self.stop_sent |= self.deadline.lift();
-        }
+        alarm.lift().map_err(failed)?;
         Ok(event?)
     }
 
@@ -405,6 +426,7 @@ impl<'a> Recorder<'a> {
     }
 
     fn append(&mut self, record: &Record, what: &str) -> Result<(), RecordingError> {
+        self.counted_from = None;
         self.journal_mut().append(record, what)
     }
 
@@ -580,9 +602,9 @@ impl<'a> Recorder<'a> {
         let interrupted = result == -i64::from(libc::EINTR) || signals::is_restart(result);
         let temporary = interrupted.then(|| signal::temporary_mask(&flow.gathered.inputs, flow.shape.number)).flatten();
         let maps_code = memory::maps_code(&flow.call, result);
-        let (short, args) = (flow.shape.number, flow.call.args);
+        let (shape, short, args) = (flow.shape, flow.shape.number, flow.call.args);
         self.record(&stopped, flow, result)?;
-        self.note_outside(short, &args, result);
+        self.note_outside(&stopped, shape, &args, result)?;
         if let Some((start, len)) = maps_code {
             self.patch(&stopped, start, len)?;
         }

@@ -1,6 +1,8 @@
 //! The few places that speak to the kernel without a safe wrapper.
 
+pub mod alarm;
 pub mod cpu;
+pub mod perf;
 pub mod pidfd;
 pub mod process;
 pub mod ptrace;

@@ -14,6 +14,7 @@ use common::syscall::{Fault, Memory};
 use nix::errno::Errno;
 use thiserror::Error;
 
+use crate::sys::alarm::Interrupt;
 use crate::sys::ptrace::{self, Resume, SIGINFO_LEN};
 
 pub use libc::user_regs_struct as Registers;
@@ -107,6 +108,8 @@ pub enum Event {
     Exec(Stopped),
     /// It has started a process, which has this pid (in the middle of fork or clone).
     Forked(Stopped, i32),
+    /// Wherever it was when an alarm went off.
+    Interrupted(Stopped),
     /// It is dead: the wait status.
     Dead(i32),
 }
@@ -116,10 +119,12 @@ impl Event {
     #[must_use]
     pub fn stopped(&self) -> Option<&Stopped> {
         match self {
-            Self::Seccomp(stopped) | Self::SyscallExit(stopped) | Self::Signal(stopped, _) | Self::Exec(stopped) => {
-                Some(stopped)
-            }
-            Self::Forked(stopped, _) => Some(stopped),
+            Self::Seccomp(stopped)
+            | Self::SyscallExit(stopped)
+            | Self::Signal(stopped, _)
+            | Self::Exec(stopped)
+            | Self::Interrupted(stopped)
+            | Self::Forked(stopped, _) => Some(stopped),
             Self::Dead(_) => None,
         }
     }
@@ -128,10 +133,12 @@ impl Event {
     #[must_use]
     pub fn into_stopped(self) -> Option<Stopped> {
         match self {
-            Self::Seccomp(stopped) | Self::SyscallExit(stopped) | Self::Signal(stopped, _) | Self::Exec(stopped) => {
-                Some(stopped)
-            }
-            Self::Forked(stopped, _) => Some(stopped),
+            Self::Seccomp(stopped)
+            | Self::SyscallExit(stopped)
+            | Self::Signal(stopped, _)
+            | Self::Exec(stopped)
+            | Self::Interrupted(stopped)
+            | Self::Forked(stopped, _) => Some(stopped),
             Self::Dead(_) => None,
         }
     }
@@ -145,6 +152,7 @@ impl Event {
             Self::Signal(_, signal) => format!("signal {signal}"),
             Self::Exec(_) => "an exec".into(),
             Self::Forked(_, child) => format!("the start of process {child}"),
+            Self::Interrupted(_) => "an interruption".into(),
             Self::Dead(status) => format!("the end of the process (wait status {status:#x})"),
         }
     }
@@ -199,9 +207,24 @@ impl Running {
     /// # Errors
     /// When it is no child, or stops in a way that was not asked for.
     pub fn wait(self) -> Result<Event, TraceeError> {
+        self.wait_until(None)
+    }
+
+    /// Waits until it stops or ends, or is to be interrupted, which stops it. While somebody else has stopped it nothing is done to it.
+    ///
+    /// # Errors
+    /// As [`Running::wait`].
+    pub fn wait_until(self, mut interrupt: Option<&mut dyn Interrupt>) -> Result<Event, TraceeError> {
         let Self { process, how } = self;
+        let (mut asked, mut listens) = (false, false);
         let (status, signal) = loop {
-            let status = ptrace::wait(process.pid).map_err(|errno| process.error("wait for", errno))?;
+            let due = !asked && !listens && interrupt.as_mut().is_some_and(|interrupt| interrupt.is_due());
+            // One that is gone, or has stopped by itself, is the next thing to wait for.
+            asked |= due && ptrace::interrupt(process.pid).is_ok();
+            let status = match ptrace::wait_or_wake(process.pid) {
+                Err(Errno::EINTR) => continue,
+                other => other.map_err(|errno| process.error("wait for", errno))?,
+            };
             if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
                 return Ok(Event::Dead(status));
             }
@@ -209,8 +232,14 @@ impl Running {
             if status >> 16 != libc::PTRACE_EVENT_STOP {
                 break (status, signal);
             }
-            // A stop signal: it is in a group stop and stays there. SIGTRAP: SIGCONT has come (ptrace(2), PTRACE_LISTEN).
-            let how = if is_stop(signal) { Resume::Listen } else { how };
+            // A stop signal: it is in a group stop and stays there. SIGTRAP: SIGCONT has come (ptrace(2), PTRACE_LISTEN), or it was
+            // interrupted, perhaps for an alarm that is not waited for any more.
+            listens = is_stop(signal);
+            if asked && !listens {
+                return Ok(Event::Interrupted(Stopped { process }));
+            }
+            asked = false;
+            let how = if listens { Resume::Listen } else { how };
             match ptrace::resume(process.pid, how, 0) {
                 // Killed meanwhile: its end is the next thing to wait for.
                 Ok(()) | Err(Errno::ESRCH) => {}
@@ -320,8 +349,21 @@ impl Stopped {
     /// # Errors
     /// As [`Stopped::resume`] and [`Running::wait`]; a process found dead is [`Event::Dead`].
     pub fn run(self, how: Resume, signal: i32) -> Result<Event, TraceeError> {
+        self.run_until(how, signal, None)
+    }
+
+    /// As [`Stopped::run`], at the longest until it is to be interrupted.
+    ///
+    /// # Errors
+    /// As [`Stopped::run`].
+    pub fn run_until(
+        self,
+        how: Resume,
+        signal: i32,
+        interrupt: Option<&mut dyn Interrupt>,
+    ) -> Result<Event, TraceeError> {
         match self.resume(how, signal) {
-            Ok(running) => running.wait(),
+            Ok(running) => running.wait_until(interrupt),
             Err(TraceeError::Gone { status, .. }) => Ok(Event::Dead(status)),
             Err(other) => Err(other),
         }

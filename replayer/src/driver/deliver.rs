@@ -60,7 +60,10 @@ impl Driver {
         self.at = match delivering {
             Delivering::Before(stopped, _) => At::Delivering(stopped, record.clone()),
             Delivering::Inside(stopped) => At::Ready(stopped, 0),
-            Delivering::Failed(event) => At::Arrived(event),
+            Delivering::Failed(event) => {
+                self.unframed = Some(record.clone());
+                At::Arrived(event)
+            }
         };
         Ok(())
     }
@@ -72,7 +75,7 @@ impl Driver {
             return Err(self.diverged(lsn, record, "a signal record with a position", "a malformed one", None));
         };
         let stopped = self.between(lsn, record)?;
-        match watch::reach(stopped, &position, &mut self.looks)? {
+        match watch::reach(stopped, &position, self.ticks.as_deref_mut(), &mut self.looks)? {
             Reached::Here(stopped) => Ok(stopped),
             Reached::Elsewhere(event) => Err(self.wrong_stop(lsn, record, event)),
         }

@@ -109,11 +109,13 @@ static const struct {
              {"vectors", vectors}, {"recursion", recursion}, {"spin", spin}, {"trees", trees}};
 
 int main(int argc, char **argv) {
-    CHECK(argc == 3);
+    // Which storm, how many ticks, microseconds from one to the next.
+    CHECK(argc == 3 || argc == 4);
     goal = strtoul(argv[2], NULL, 10);
     struct sigaction action = {.sa_sigaction = tick, .sa_flags = SA_SIGINFO};
     OK(sigaction(SIGALRM, &action, NULL));
-    struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    long each = argc == 4 ? strtol(argv[3], NULL, 10) : 1000;
+    struct itimerval often = {{0, each}, {0, each}}, never = {{0, 0}, {0, 0}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcmp(kinds[i].name, argv[1]) != 0) continue;
         OK(setitimer(ITIMER_REAL, &often, NULL));

@@ -19,7 +19,8 @@ use crate::interceptor;
 use crate::interceptor::patches::{SHORT, jumps_into};
 use crate::signals;
 use crate::sys::ptrace::Resume;
-use crate::tracee::{Event, Registers, Stopped};
+use crate::ticks::TickSource;
+use crate::tracee::{Event, Registers, Stopped, TraceeError};
 
 /// Instructions that are looked at before a place is chosen.
 const WINDOW: u32 = 160;
@@ -28,7 +29,7 @@ const CHOICE: u32 = 96;
 /// Bytes of the longest instruction.
 const LONGEST: usize = 15;
 /// si_code of a single step (TRAP_TRACE) and of a hardware breakpoint (TRAP_HWBKPT).
-const TRAP_TRACE: i32 = 2;
+pub(crate) const TRAP_TRACE: i32 = 2;
 pub(super) const TRAP_BREAKPOINT: i32 = 4;
 
 /// What came of it.
@@ -108,7 +109,7 @@ fn is_plain_call(instruction: &Instruction) -> bool {
 }
 
 /// The instruction at `rip`.
-pub(super) fn decode(memory: &dyn Memory, rip: u64) -> Option<(Instruction, Vec<u8>)> {
+pub(crate) fn decode(memory: &dyn Memory, rip: u64) -> Option<(Instruction, Vec<u8>)> {
     // The page behind it may not be there.
     let bytes = (1..=LONGEST).rev().find_map(|len| memory.bytes(rip, len).ok())?;
     let instruction = Decoder::with_ip(64, &bytes, rip, DecoderOptions::NONE).decode();
@@ -185,11 +186,15 @@ fn is_patchable(here: &Known, known: &BTreeMap<u64, Known>) -> bool {
 }
 
 /// Takes a process on that was found in its own code, to a position that a replica can come to. Signals that come on the way are
-/// kept in `arrived`.
+/// kept in `arrived`, and what is executed is counted by `ticks`.
 ///
 /// # Errors
 /// When the process is gone.
-pub fn find(mut stopped: Stopped, arrived: &mut Vec<Held>) -> Result<Found, PlaceError> {
+pub fn find(
+    mut stopped: Stopped,
+    mut ticks: Option<&mut (dyn TickSource + '_)>,
+    arrived: &mut Vec<Held>,
+) -> Result<Found, PlaceError> {
     let mut factory = InstructionInfoFactory::new();
     let mut known: BTreeMap<u64, Known> = BTreeMap::new();
     let mut words = BTreeMap::new();
@@ -234,7 +239,8 @@ pub fn find(mut stopped: Stopped, arrived: &mut Vec<Held>) -> Result<Found, Plac
             Nature::Repeats => {
                 let next = here.instruction.next_ip();
                 stopped.set_breakpoint(Some(next))?;
-                let event = run_to_trap(stopped, Resume::Continue, TRAP_BREAKPOINT, arrived)?;
+                let onward = |stopped: Stopped| stopped.run(Resume::Continue, 0);
+                let event = run_to_trap(stopped, onward, TRAP_BREAKPOINT, arrived)?;
                 if let Ok(stopped) | Err(Event::Signal(stopped, _) | Event::Seccomp(stopped)) = &event {
                     stopped.set_breakpoint(None)?;
                 }
@@ -245,7 +251,11 @@ pub fn find(mut stopped: Stopped, arrived: &mut Vec<Held>) -> Result<Found, Plac
             }
             Nature::Plain => {
                 note_writes(&mut factory, &here.instruction, &regs, &mut words, now);
-                stopped = match run_to_trap(stopped, Resume::Step, TRAP_TRACE, arrived)? {
+                let step = |stopped: Stopped| match &mut ticks {
+                    Some(ticks) => ticks.step(stopped),
+                    None => stopped.run(Resume::Step, 0),
+                };
+                stopped = match run_to_trap(stopped, step, TRAP_TRACE, arrived)? {
                     Ok(stopped) => stopped,
                     Err(event) => return Ok(Found::Event(event)),
                 };
@@ -265,12 +275,12 @@ pub fn find(mut stopped: Stopped, arrived: &mut Vec<Held>) -> Result<Found, Plac
 /// Lets a process go on to a debug trap of this kind; another event that comes instead.
 fn run_to_trap(
     mut stopped: Stopped,
-    how: Resume,
+    mut on: impl FnMut(Stopped) -> Result<Event, TraceeError>,
     code: i32,
     arrived: &mut Vec<Held>,
 ) -> Result<Result<Stopped, Event>, PlaceError> {
     loop {
-        let (found, signal) = match stopped.run(how, 0)? {
+        let (found, signal) = match on(stopped)? {
             Event::Signal(stopped, signal) => (stopped, signal),
             other => return Ok(Err(other)),
         };

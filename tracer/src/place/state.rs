@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use common::abi;
 use common::digest::Digest;
 use common::position::{FLAGS, MAX_PAGES, Position, REGISTERS, RIP};
+use common::regions::{self, Regions};
 use common::syscall::Memory;
 
 use super::PlaceError;
@@ -15,8 +16,6 @@ use crate::launch::{self, Mapping};
 use crate::tracee::{Registers, Stopped};
 
 const PAGE: usize = 4096;
-/// What is read at once.
-const CHUNK: usize = 64 * PAGE;
 /// Flags that belong to whoever debugs: trap, resume.
 const OF_DEBUGGERS: u64 = 1 << 8 | 1 << 16;
 
@@ -100,19 +99,25 @@ fn is_anonymous(area: &Mapping) -> bool {
     !area.shared && (area.name.is_empty() || area.name.starts_with('['))
 }
 
-/// A digest of all memory that the server can write, and not ftrun's own. Pages of zeros do not count: whether one was ever
-/// touched is nothing that the server could see.
-fn memory_digest(stopped: &Stopped) -> Result<u64, PlaceError> {
+/// Digests of all memory that the server can write, and not ftrun's own, or of one set of regions. Pages of zeros do not count: whether
+/// one was ever touched is nothing that the server could see.
+fn memory_digests(stopped: &Stopped, only: Option<usize>) -> Result<Regions, PlaceError> {
     let pid = stopped.pid();
     let touched = Touched::of(pid)?;
-    let mut digest = Digest::new();
-    let mut buffer = vec![0; CHUNK];
+    let mut digests = Regions::default();
+    let mut buffer = vec![0; abi::size(regions::rest_of_region(0))];
     for area in launch::maps(pid)? {
         if area.prot & libc::PROT_WRITE == 0 || interceptor::is_own(area.start, area.end) {
             continue;
         }
-        for start in (area.start..area.end).step_by(CHUNK) {
-            let len = CHUNK.min(abi::size(area.end - start));
+        let mut next = area.start;
+        while next < area.end {
+            let start = next;
+            next = area.end.min(start + regions::rest_of_region(start));
+            if only.is_some_and(|set| set != regions::set_of(start)) {
+                continue;
+            }
+            let len = abi::size(next - start);
             let there =
                 if is_anonymous(&area) { touched.within(pid, start, len / PAGE)? } else { vec![true; len / PAGE] };
             if !there.contains(&true) {
@@ -125,13 +130,12 @@ fn memory_digest(stopped: &Stopped) -> Result<u64, PlaceError> {
                 let address = start + (at * PAGE) as u64;
                 let is_there = there[at] && (whole || stopped.read(address, page).is_ok());
                 if is_there && page.iter().any(|&byte| byte != 0) {
-                    digest.word(address);
-                    digest.bytes(page);
+                    digests.add(address, page);
                 }
             }
         }
     }
-    Ok(digest.finish())
+    Ok(digests)
 }
 
 /// The position of a process that stands at `regs`; `words` are the addresses of the words that it is to hold.
@@ -148,9 +152,10 @@ pub fn position(stopped: &Stopped, regs: &Registers, words: &[u64]) -> Result<Po
     Ok(Position {
         registers: general(regs),
         extended: extended_digest(&stopped.xstate()?),
-        memory: memory_digest(stopped)?,
+        memory: memory_digests(stopped, None)?,
         words: words.iter().filter_map(content).collect(),
         pages: pages.iter().take(MAX_PAGES).filter_map(page).collect(),
+        ticks: None,
     })
 }
 
@@ -163,15 +168,20 @@ pub enum Agreement {
     Other,
     /// Those agree, and this word differs: its address, and what it is at the position.
     Word(u64, u64),
-    /// All that the position holds agrees, and something else differs.
-    Near,
+    /// All that the position holds agrees, and something else differs: the extended state, or this set of regions.
+    Near(Option<usize>),
 }
 
-/// Compares a process that stands at `regs` with a position: what is cheap first.
+/// Compares a process that stands at `regs` with a position: what is cheap first, and of the memory this set of regions.
 ///
 /// # Errors
 /// When the process is gone.
-pub fn compare(stopped: &Stopped, regs: &Registers, position: &Position) -> Result<Agreement, PlaceError> {
+pub fn compare(
+    stopped: &Stopped,
+    regs: &Registers,
+    position: &Position,
+    first: Option<usize>,
+) -> Result<Agreement, PlaceError> {
     if regs.rip != position.registers[RIP] || general(regs) != position.registers {
         return Ok(Agreement::Other);
     }
@@ -182,16 +192,22 @@ pub fn compare(stopped: &Stopped, regs: &Registers, position: &Position) -> Resu
         }
     }
     for (address, content) in &position.pages {
-        let Ok(found) = stopped.bytes(*address, PAGE) else { return Ok(Agreement::Near) };
+        let Ok(found) = stopped.bytes(*address, PAGE) else { return Ok(Agreement::Near(None)) };
         let mut words = content.chunks_exact(8).zip(found.chunks_exact(8)).zip((*address..).step_by(8));
         if let Some(((expected, _), at)) = words.find(|((expected, found), _)| expected != found) {
             return Ok(Agreement::Word(at, expected.try_into().map_or(0, u64::from_le_bytes)));
         }
     }
-    if extended_digest(&stopped.xstate()?) != position.extended || memory_digest(stopped)? != position.memory {
-        return Ok(Agreement::Near);
+    if let Some(set) = first
+        && memory_digests(stopped, first)?.of(set) != position.memory.of(set)
+    {
+        return Ok(Agreement::Near(first));
     }
-    Ok(Agreement::Whole)
+    if extended_digest(&stopped.xstate()?) != position.extended {
+        return Ok(Agreement::Near(None));
+    }
+    let set = memory_digests(stopped, None)?.differs(&position.memory);
+    Ok(if set.is_some() { Agreement::Near(set) } else { Agreement::Whole })
 }
 
 #[cfg(test)]

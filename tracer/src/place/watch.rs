@@ -1,7 +1,7 @@
 //! The replaying side: a process runs until its state is that of a position.
 
 use common::abi;
-use common::position::Position;
+use common::position::{Position, Ticks};
 use common::syscall::{Memory, nr};
 
 use super::PlaceError;
@@ -12,7 +12,11 @@ use crate::inject::Session;
 use crate::launch;
 use crate::signals;
 use crate::sys::ptrace::Resume;
+use crate::ticks::TickSource;
 use crate::tracee::{Event, Registers, Stopped};
+
+/// Ticks by which the two sides may differ: ftrun's own code runs before the one stop and after the other.
+const SLACK: u64 = 64;
 
 /// What came of it.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub struct Looks {
     pub stops: u64,
     /// Of these, those at which nothing but the memory as a whole was different.
     pub near: u64,
+    /// Positions most of the way to which was counted and not looked at.
+    pub counted: u64,
 }
 
 /// How the process is made to stop at the position's instruction.
@@ -135,21 +141,40 @@ impl Trap {
     }
 }
 
-/// Runs a process that stands between two calls to a position ahead of it. Signals that somebody sent to it are dropped.
+/// Runs a process that stands between two calls, where the record before left it, to a position ahead of it: what `ticks` can count of the way without a look. Signals
+/// that somebody sent to it are dropped.
 ///
 /// # Errors
-/// When the process is gone.
-pub fn reach(stopped: Stopped, position: &Position, looks: &mut Looks) -> Result<Reached, PlaceError> {
+/// When the process is gone, or cannot be counted.
+pub fn reach(
+    mut stopped: Stopped,
+    position: &Position,
+    ticks: Option<&mut (dyn TickSource + '_)>,
+    looks: &mut Looks,
+) -> Result<Reached, PlaceError> {
     let rip = position.rip();
     looks.positions += 1;
     looks.stops += 1;
+    if let (Some(source), Some(Ticks { unit, count })) = (ticks, position.ticks)
+        && unit == source.unit()
+        && let Some(blind) = count.checked_sub(source.skid() + SLACK).filter(|blind| *blind > 0)
+    {
+        looks.counted += 1;
+        stopped = match source.advance(stopped, blind)? {
+            Event::Interrupted(stopped) => stopped,
+            // A counter that was too late: what it says of its skid is wrong.
+            other => return Ok(Reached::Elsewhere(other)),
+        };
+    }
     let regs = stopped.registers()?;
-    if state::compare(&stopped, &regs, position)? == Agreement::Whole {
+    if state::compare(&stopped, &regs, position, None)? == Agreement::Whole {
         return Ok(Reached::Here(stopped));
     }
     let (mut trap, stopped) = Trap::prepare(stopped, position)?;
     looks.by_breakpoint += u64::from(matches!(trap, Trap::Breakpoint));
     let mut position = position.clone();
+    // Where the last round differed that agreed otherwise.
+    let mut suspect = None;
     trap.set(&stopped, rip)?;
     let mut event = stopped.run(Resume::Continue, 0)?;
     loop {
@@ -159,7 +184,7 @@ pub fn reach(stopped: Stopped, position: &Position, looks: &mut Looks) -> Result
                     looks.stops += 1;
                     // The digest is of what the server has written, not of what stands there for a while.
                     trap.lift(&stopped, rip)?;
-                    match state::compare(&stopped, &regs, &position)? {
+                    match state::compare(&stopped, &regs, &position, suspect)? {
                         Agreement::Whole => {
                             let regs = state::undebugged(&regs);
                             stopped.set_registers(&regs)?;
@@ -170,7 +195,10 @@ pub fn reach(stopped: Stopped, position: &Position, looks: &mut Looks) -> Result
                             position.words.insert(0, (address, content));
                             trap.learn(&stopped, &position)?;
                         }
-                        Agreement::Near => looks.near += 1,
+                        Agreement::Near(set) => {
+                            looks.near += 1;
+                            suspect = set.or(suspect);
+                        }
                         Agreement::Other => {}
                     }
                     trap.set(&stopped, rip)?;

@@ -4,8 +4,10 @@
 use common::abi;
 use common::digest::Digest;
 use common::kernel::{Object, TcpState};
-use common::syscall::{self, Memory, nr};
+use common::syscall::{self, Memory, Shape, nr};
 
+use super::descriptors::{self, Changed, Unmapped};
+use super::memory::FileId;
 use super::signal::Treatment;
 use super::{InCall, Next, Recorder, RecordingError};
 use crate::inject::Held;
@@ -22,6 +24,7 @@ use crate::tracee::{Call, Registers, Stopped, call_of};
 pub(super) struct Inside<'a> {
     pub(super) shared: &'a Shared,
     pub(super) patches: Patches,
+    unmapped: Unmapped,
     layer: Layer,
     /// Of [`Layer::Mixed`].
     random: u64,
@@ -29,7 +32,7 @@ pub(super) struct Inside<'a> {
 
 impl<'a> Inside<'a> {
     pub(super) fn new(shared: &'a Shared, manner: Manner, patches: Patches) -> Self {
-        Self { shared, patches, layer: manner.layer, random: manner.seed | 1 }
+        Self { shared, patches, unmapped: Unmapped::default(), layer: manner.layer, random: manner.seed | 1 }
     }
 
     /// Whether the next site is to go through the interceptor.
@@ -72,16 +75,16 @@ impl Recorder<'_> {
         }
     }
 
-    /// What may be done with a descriptor in process.
-    fn rights(&self, fd: i32) -> u8 {
+    /// What may be done with a descriptor in process; `unmapped` says that it is open on a file that is not mapped.
+    fn rights(&self, fd: i32, unmapped: bool) -> u8 {
         // A file does not let the server wait as a peer does.
         let is_file = matches!(self.kernel().object(fd), Some(Object::File(_)));
         let waits =
             self.kernel().descriptors().get(fd).is_some_and(|open| open.flags & libc::O_NONBLOCK == 0) && !is_file;
-        self.uses(fd) | if waits { BLOCKS } else { 0 }
+        self.uses(fd, unmapped) | if waits { BLOCKS } else { 0 }
     }
 
-    fn uses(&self, fd: i32) -> u8 {
+    fn uses(&self, fd: i32, unmapped: bool) -> u8 {
         match self.kernel().object(fd) {
             None | Some(Object::Opaque { .. } | Object::SignalFd { .. } | Object::Netlink(_)) => 0,
             Some(Object::Tcp(tcp)) => match tcp.state {
@@ -89,8 +92,9 @@ impl Recorder<'_> {
                 TcpState::Listening { .. } => MAY_ACCEPT | MAY_USE,
                 _ => MAY_USE,
             },
-            Some(Object::File(_)) if self.file_areas.maps_descriptor(self.pid, fd) => MAY_READ | MAY_USE | MAY_CLOSE,
-            Some(Object::File(_)) => MAY_READ | MAY_WRITE | MAY_USE | MAY_CLOSE,
+            Some(Object::File(_)) if unmapped => MAY_READ | MAY_WRITE | MAY_USE | MAY_CLOSE,
+            // What is written there shows in memory: the tracer puts that into the log.
+            Some(Object::File(_)) => MAY_READ | MAY_USE | MAY_CLOSE,
             Some(Object::Epoll(_)) => MAY_USE,
             Some(Object::Udp(_) | Object::Unix(_)) => MAY_READ | MAY_USE,
             // What is written there stands in the log.
@@ -99,45 +103,56 @@ impl Recorder<'_> {
         }
     }
 
-    pub(super) fn refresh_descriptors(&self) {
-        let Some(inside) = &self.inside else { return };
-        for (fd, _) in self.kernel().descriptors().numbers() {
-            inside.shared.set_descriptor(fd, self.rights(fd));
-        }
+    /// What may be done with each descriptor in process.
+    pub(super) fn refresh_descriptors(&mut self) {
+        let open: Vec<i32> = self.kernel().descriptors().numbers().map(|(fd, _)| fd).collect();
+        open.into_iter().for_each(|fd| self.refresh_descriptor(fd));
+    }
+
+    /// What may be done with one descriptor in process, after it changed.
+    fn refresh_descriptor(&mut self, fd: i32) {
+        let file = match self.kernel().object(fd) {
+            Some(Object::File(_)) => FileId::of_descriptor(self.pid, fd).filter(|file| !self.file_areas.maps(*file)),
+            _ => None,
+        };
+        let rights = self.rights(fd, file.is_some());
+        let Some(inside) = &mut self.inside else { return };
+        inside.unmapped.note(fd, file);
+        inside.shared.set_descriptor(fd, rights);
     }
 
     /// After a call that was made outside: what it changed for those in process.
-    pub(super) fn note_outside(&self, number: u16, args: &[u64; 6], result: i64) {
-        let Some(inside) = &self.inside else { return };
-        let refresh = |fd: i32| inside.shared.set_descriptor(fd, self.rights(fd));
+    ///
+    /// # Errors
+    /// [`RecordingError::Memory`] if the numbers that it wrote cannot be read.
+    pub(super) fn note_outside(
+        &mut self,
+        stopped: &Stopped,
+        shape: &'static Shape,
+        args: &[u64; 6],
+        result: i64,
+    ) -> Result<(), RecordingError> {
+        let Some(inside) = &self.inside else { return Ok(()) };
         if result < 0 {
-            return;
+            return Ok(());
         }
-        match number {
-            nr::OPEN | nr::OPENAT | nr::OPENAT2 | nr::CREAT | nr::SOCKET | nr::ACCEPT | nr::ACCEPT4 => {
-                refresh(abi::int_result(result));
+        match descriptors::changed(shape.number, args, result) {
+            Changed::Nothing => {}
+            Changed::One(fd) => self.refresh_descriptor(fd),
+            Changed::Range(first, last) => (first..=last).for_each(|fd| self.refresh_descriptor(fd)),
+            Changed::Pair(address) => {
+                let mut pair = [0; 8];
+                stopped.read(address, &mut pair).map_err(Self::fault(shape))?;
+                let (numbers, _) = pair.as_chunks();
+                numbers.iter().for_each(|number| self.refresh_descriptor(i32::from_le_bytes(*number)));
             }
-            nr::DUP | nr::DUP2 | nr::DUP3 | nr::EPOLL_CREATE | nr::EPOLL_CREATE1 | nr::EVENTFD | nr::EVENTFD2 => {
-                refresh(abi::int_result(result));
+            Changed::OnFileOf(fd) => {
+                let file = FileId::of_descriptor(self.pid, fd);
+                let open: Vec<i32> = file.map(|file| inside.unmapped.on(file).collect()).unwrap_or_default();
+                open.into_iter().for_each(|fd| self.refresh_descriptor(fd));
             }
-            nr::TIMERFD_CREATE | nr::SIGNALFD | nr::SIGNALFD4 | nr::INOTIFY_INIT | nr::INOTIFY_INIT1 => {
-                refresh(abi::int_result(result));
-            }
-            nr::CLOSE | nr::CONNECT | nr::LISTEN | nr::BIND => refresh(abi::int(args[0])),
-            nr::CLOSE_RANGE => {
-                let last = abi::uint(args[1]).min(abi::uint(crate::interceptor::layout::DESCRIPTORS_LEN));
-                (abi::uint(args[0])..=last).filter_map(|fd| i32::try_from(fd).ok()).for_each(refresh);
-            }
-            nr::FCNTL if args[1] == libc::F_DUPFD as u64 || args[1] == libc::F_DUPFD_CLOEXEC as u64 => {
-                refresh(abi::int_result(result));
-            }
-            nr::FCNTL | nr::IOCTL => refresh(abi::int(args[0])),
-            nr::PIPE | nr::PIPE2 | nr::SOCKETPAIR => self.refresh_descriptors(),
-            nr::MMAP if abi::int(args[4]) >= 0 => self.refresh_descriptors(),
-            // A descriptor of which nothing was known: perhaps one that was opened in process.
-            _ if calls::ALL.iter().any(|call| call.number == number && call.right != 0) => refresh(abi::int(args[0])),
-            _ => {}
         }
+        Ok(())
     }
 
     /// A call came outside although it is one for the interceptor: perhaps its site is not patched yet.
@@ -235,7 +250,7 @@ impl Recorder<'_> {
             return Ok(Err(stopped));
         }
         let result = regs.rax.cast_signed();
-        let interrupted = signals::is_restart(result) || result == -i64::from(libc::EINTR);
+        let interrupted = is_interrupted(result);
         let digest = inside.shared.digest();
         let mut back = Self::application(&stopped, regs)?;
         let number = back.rax;
@@ -263,9 +278,24 @@ impl Recorder<'_> {
             self.restart = Some(super::Resumable { shape, args: call.args, before: Vec::new() });
         }
         self.record(&stopped, flow, result)?;
-        self.note_outside(shape.number, &call.args, result);
+        self.note_outside(&stopped, shape, &call.args, result)?;
         self.at_exit = Some(super::signal::AtExit { rip: back.rip, rsp: back.rsp, number, temporary: None });
         Ok(Err(stopped))
+    }
+
+    /// A call that the interceptor has made was interrupted for nothing that the server may know of: where that would show in its result,
+    /// it is made again, outside.
+    pub(super) fn again_outside(&self, stopped: &Stopped, regs: &Registers) -> Result<(), RecordingError> {
+        let Some(inside) = &self.inside else { return Ok(()) };
+        let (own, _) = inside.shared.state();
+        let returned = !own && regs.rip == code::places().behind && regs.orig_rax.cast_signed() >= 0;
+        if returned && is_interrupted(regs.rax.cast_signed()) {
+            let mut back = Self::application(stopped, regs)?;
+            back.rip -= 2;
+            back.orig_rax = u64::MAX;
+            stopped.set_registers(&back)?;
+        }
+        Ok(())
     }
 
     /// Whether the call at this stop has been made in process already: its result, and the digest of what it read.
@@ -273,4 +303,8 @@ impl Recorder<'_> {
         let shared = self.inside.as_ref()?.shared;
         Some((shared.take_finished()?, shared.digest()))
     }
+}
+
+fn is_interrupted(result: i64) -> bool {
+    signals::is_restart(result) || result == -i64::from(libc::EINTR)
 }

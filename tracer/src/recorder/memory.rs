@@ -20,14 +20,15 @@ const PAGE: u64 = 4096;
 const CHUNK: u64 = 64 << 10;
 
 /// A file, whatever name or descriptor leads to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FileId {
+    pub(super) device: u64,
+    pub(super) inode: u64,
 }
 
 impl FileId {
-    fn of_descriptor(pid: i32, fd: i32) -> Option<Self> {
+    /// `None` for what is no regular file.
+    pub(super) fn of_descriptor(pid: i32, fd: i32) -> Option<Self> {
         Self::of_path(Path::new(&format!("/proc/{pid}/fd/{fd}")))
     }
 
@@ -181,9 +182,9 @@ impl FileAreas {
         self.overlaps(address, address + 1)
     }
 
-    /// Whether the file that a descriptor is open on is mapped.
-    pub(super) fn maps_descriptor(&self, pid: i32, fd: i32) -> bool {
-        FileId::of_descriptor(pid, fd).is_none_or(|file| self.0.values().any(|area| area.file == Some(file)))
+    /// Whether a file is mapped.
+    pub(super) fn maps(&self, file: FileId) -> bool {
+        self.0.values().any(|area| area.file == Some(file))
     }
 
     /// The memory that shows these bytes of a file.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use common::abi;
 use common::kernel::bit;
+use common::position::Ticks;
 use common::record::{Placement, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
 
@@ -11,9 +12,10 @@ use super::{InCall, Next, Recorder, RecordingError};
 use crate::inject::{self, Held};
 use crate::instructions;
 use crate::interceptor::{self, code};
+use crate::place::PlaceError;
 use crate::place::near::{self, Found};
 use crate::signals;
-use crate::sys::ptrace::{self, Resume, SIGINFO_LEN};
+use crate::sys::ptrace::{self, Resume};
 use crate::tracee::{Event, Registers, Stopped, TraceeError};
 
 /// How a call that was let run came out.
@@ -137,12 +139,6 @@ fn seen(mut held: Held, real: i32, seen: i32) -> Held {
     held
 }
 
-/// Whether this is the stop that the deadline has sent.
-fn is_own_stop(signal: i32, info: &[u8; SIGINFO_LEN]) -> bool {
-    let word = |at: usize| i32::from_le_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
-    signal == libc::SIGSTOP && word(8) == libc::SI_USER && word(16) == std::process::id().cast_signed()
-}
-
 fn is_ignored_by_default(signal: i32) -> bool {
     matches!(signal, libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH)
 }
@@ -171,9 +167,6 @@ impl Recorder<'_> {
     pub(super) fn signal(&mut self, stopped: Stopped, signal: i32) -> Result<Next, RecordingError> {
         let info = stopped.siginfo()?;
         let regs = stopped.registers()?;
-        if is_own_stop(signal, &info) {
-            return self.overdue(stopped, signal, info, &regs);
-        }
         if let Some(trapped) = instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
             let record = instructions::answer(trapped, &regs, self.tsc_offset, self.kernel().tsc());
             self.append(&record, "a trapped instruction")?;
@@ -232,42 +225,26 @@ impl Recorder<'_> {
         })
     }
 
-    /// The deadline has stopped the server: a signal has waited long enough for its next call, and is placed between two of them.
-    fn overdue(
-        &mut self,
-        stopped: Stopped,
-        signal: i32,
-        info: [u8; SIGINFO_LEN],
-        regs: &Registers,
-    ) -> Result<Next, RecordingError> {
+    /// The server was interrupted: a signal has waited long enough for its next call, and is placed between two of them.
+    pub(super) fn overdue(&mut self, stopped: Stopped) -> Result<Next, RecordingError> {
         self.due = None;
-        let stopped = if code::contains(regs.rip) {
-            match self.signal_inside(stopped, signal, &Held { signal, info }, regs)? {
-                Ok(next) => {
-                    self.stop_sent = false;
-                    return Ok(match next {
-                        Next::Go(stopped, libc::SIGSTOP) => Next::Go(stopped, 0),
-                        other => other,
-                    });
-                }
-                Err(stopped) => stopped,
-            }
-        } else {
-            stopped
-        };
-        self.stop_sent = false;
-        self.at_exit = None;
+        let regs = stopped.registers()?;
+        if code::contains(regs.rip) {
+            self.again_outside(&stopped, &regs)?;
+            return Ok(Next::Go(stopped, 0));
+        }
         let mask = stopped.signal_mask()?;
         let is_due = |held: &Held| mask & bit(held.signal) == 0 && self.treatment(held.signal) == Treatment::Handle;
         let due = self.held.iter().position(is_due);
         // In a call, or at the return of one: the kernel has its say there.
-        let between = regs.orig_rax == u64::MAX && !interceptor::is_own(regs.rip, regs.rip + 1);
+        let between =
+            self.at_exit.is_none() && regs.orig_rax == u64::MAX && !interceptor::is_own(regs.rip, regs.rip + 1);
         let Some(due) = due.filter(|_| between) else { return Ok(Next::Go(stopped, 0)) };
         let mut arrived = Vec::new();
-        let found = near::find(stopped, &mut arrived)?;
+        let found = near::find(stopped, self.ticks.as_deref_mut(), &mut arrived)?;
         for Held { signal, info } in arrived {
             let treatment = self.treatment(signal);
-            if matches!(treatment, Treatment::Pass | Treatment::Fatal) && !is_own_stop(signal, &info) {
+            if matches!(treatment, Treatment::Pass | Treatment::Fatal) {
                 // It comes again, when the server runs. One that is gone needs none.
                 let _ = ptrace::send(self.pid, signal);
             }
@@ -275,18 +252,26 @@ impl Recorder<'_> {
                 self.held.push_back(seen(Held { signal, info }, self.pid, self.kernel().identity().pid));
             }
         }
-        let (stopped, position) = match found {
+        let (stopped, mut position) = match found {
             Found::Here(stopped, position) => (stopped, position),
             Found::Not(stopped) => return Ok(Next::Go(stopped, 0)),
             Found::Event(event) => return Ok(Next::Event(event)),
         };
         let Some(held) = self.held.remove(due) else { return Ok(Next::Go(stopped, 0)) };
         let mut record = signals::record(Placement::State, &held, mask, mask, &stopped.registers()?, 0);
+        position.ticks = self.ticks_since_last_record()?;
         let bytes = position.encode();
         record.segments.push(Segment { address: 0, role: SegmentRole::Position, arg: 0, bytes });
         stopped.set_siginfo(&held.info)?;
         self.append(&record, "a signal")?;
         self.deliver(stopped, held.signal)
+    }
+
+    /// How far the server has come from where a replica stops as well. Calls made in process in between stop nobody.
+    fn ticks_since_last_record(&mut self) -> Result<Option<Ticks>, RecordingError> {
+        let calls = self.inside.as_ref().map_or(0, |inside| inside.shared.calls());
+        let Some(source) = self.ticks.as_mut().filter(|_| self.counted_from == Some(calls)) else { return Ok(None) };
+        Ok(Some(Ticks { unit: source.unit(), count: source.count().map_err(PlaceError::from)? }))
     }
 
     /// Gives the held signals back to the kernel, before the call that begins: it interrupts that call if it blocks, and is
@@ -298,11 +283,6 @@ impl Recorder<'_> {
         let pid = stopped.pid();
         let (mut now, mut later) = (Vec::<Held>::new(), VecDeque::new());
         for held in self.held.drain(..) {
-            // It came while the process was made to make a call of ftrun's.
-            if is_own_stop(held.signal, &held.info) {
-                self.stop_sent = false;
-                continue;
-            }
             let waits = held.signal < libc::SIGRTMIN() && now.iter().any(|h| h.signal == held.signal);
             if waits { later.push_back(held) } else { now.push(held) }
         }
@@ -319,11 +299,7 @@ impl Recorder<'_> {
                     return Ok(Ran::Returned(stopped));
                 }
                 // SIGSTOP cannot be blocked.
-                Event::Signal(stopped, signal) => {
-                    let own = is_own_stop(signal, &stopped.siginfo()?);
-                    self.stop_sent &= !own;
-                    stopped.run(Resume::Continue, if own { 0 } else { signal })?
-                }
+                Event::Signal(stopped, signal) => stopped.run(Resume::Continue, signal)?,
                 Event::Dead(status) => return Ok(Ran::Dead(status)),
                 other => {
                     let found = other.name();
@@ -379,9 +355,7 @@ impl Recorder<'_> {
             };
             let Some((patience, since)) = made_again else { return Ok(Ran::Returned(stopped)) };
             let mut after = stopped.registers()?;
-            let is_own = |signal: i32| signal == libc::SIGSTOP && self.stop_sent;
-            let ignored =
-                || (1..=64).all(|s| pending(pid) & bit(s) == 0 || self.treatment(s) == Treatment::Drop || is_own(s));
+            let ignored = || (1..=64).all(|s| pending(pid) & bit(s) == 0 || self.treatment(s) == Treatment::Drop);
             if after.rax.cast_signed() != -i64::from(libc::EINTR) || !ignored() {
                 if changed {
                     [after.rdx, after.r10] = [regs.rdx, regs.r10];
@@ -397,12 +371,10 @@ impl Recorder<'_> {
                     Event::Signal(stopped, signal) => {
                         let treatment = self.treatment(signal);
                         let info = stopped.siginfo()?;
-                        self.stop_sent &= !is_own_stop(signal, &info);
                         if matches!(treatment, Treatment::Handle | Treatment::Fatal) {
                             self.held.push_back(seen(Held { signal, info }, pid, self.kernel().identity().pid));
                         }
-                        let passes = treatment == Treatment::Pass && !is_own_stop(signal, &info);
-                        stopped.run(Resume::Continue, if passes { signal } else { 0 })?
+                        stopped.run(Resume::Continue, if treatment == Treatment::Pass { signal } else { 0 })?
                     }
                     Event::Seccomp(stopped) => break stopped,
                     Event::Dead(status) => return Ok(Ran::Dead(status)),

@@ -51,14 +51,6 @@ pub fn seize(pid: i32) -> Result<(), Errno> {
     request(libc::PTRACE_SEIZE, pid, 0, abi::size(abi::word(options))).map(drop)
 }
 
-/// Stops a tracee that runs: it arrives at a PTRACE_EVENT_STOP.
-///
-/// # Errors
-/// ESRCH when the tracee is gone.
-pub fn interrupt(pid: i32) -> Result<(), Errno> {
-    request(libc::PTRACE_INTERRUPT, pid, 0, 0).map(drop)
-}
-
 /// Lets a stopped tracee go on, traced by nobody.
 ///
 /// # Errors
@@ -118,14 +110,34 @@ pub fn wait_for_any() -> Result<(i32, i32), Errno> {
 
 fn wait_as(pid: i32, options: i32) -> Result<(i32, i32), Errno> {
     loop {
-        let mut status = 0;
-        // SAFETY: `status` is a live local.
-        match unsafe { libc::waitpid(pid, &raw mut status, options) } {
-            -1 if Errno::last() == Errno::EINTR => {}
-            -1 => return Err(Errno::last()),
-            found => return Ok((found, status)),
+        match waited(pid, options) {
+            Err(Errno::EINTR) => {}
+            other => return other,
         }
     }
+}
+
+/// The same, until a signal comes to this thread.
+///
+/// # Errors
+/// EINTR then, and as [`wait`].
+pub fn wait_or_wake(pid: i32) -> Result<i32, Errno> {
+    waited(pid, libc::__WALL).map(|(_, status)| status)
+}
+
+fn waited(pid: i32, options: i32) -> Result<(i32, i32), Errno> {
+    let mut status = 0;
+    // SAFETY: `status` is a live local.
+    let pid = Errno::result(unsafe { libc::waitpid(pid, &raw mut status, options) })?;
+    Ok((pid, status))
+}
+
+/// Stops a tracee where it is, by nothing that it could see.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn interrupt(pid: i32) -> Result<(), Errno> {
+    request(libc::PTRACE_INTERRUPT, pid, 0, 0).map(drop)
 }
 
 /// General registers.
