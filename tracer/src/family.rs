@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 
 use common::abi;
 use common::syscall::{Memory, nr};
+use nix::errno::Errno;
 use thiserror::Error;
 
 use crate::inject::{InjectError, Session};
@@ -286,7 +287,18 @@ struct Follower<'a> {
 
 impl Follower<'_> {
     fn enter(&self, pid: i32) {
-        let Ok(process) = ChildProcess::open(pid) else { return };
+        let process = match ChildProcess::open(pid) {
+            Ok(process) => process,
+            // Nobody could end it later.
+            Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
+                crate::say!("process {pid}, which the server has started, is ended: no descriptor is left to watch it");
+                // One that has ended meanwhile is what is wanted.
+                let _ = ptrace::send(pid, libc::SIGKILL);
+                return;
+            }
+            // A thread of a process that is known.
+            Err(_) => return,
+        };
         let mut state = lock(self.state);
         if state.closed {
             process.kill();
