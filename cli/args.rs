@@ -166,6 +166,11 @@ pub struct LayerOption {
     #[arg(long, value_name = "MS", env = "FTRUN_SIGNAL_DEADLINE", default_value_t = 20)]
     pub signal_deadline: u64,
 
+    /// Milliseconds that a server computes between two calls before the log says how far it has come, so that a replica follows it. A large
+    /// server computes longer: taking its position costs it at most a tenth of its time. 0: never.
+    #[arg(long, value_name = "MS", env = "FTRUN_PROGRESS_INTERVAL", default_value_t = 200)]
+    pub progress_interval: u64,
+
     /// What counts how far the server has come from call to call, so that a replica runs there at once: the processor's counter of
     /// conditional branches, if a trial shows that it counts right (`auto`), or nothing (`none`). `step:SKID` and
     /// `breakpoint:ADDRESS:SKID` are for tests.

@@ -86,13 +86,19 @@ impl Drop for Pinned {
     }
 }
 
+/// Milliseconds as they are given: 0 is never.
+fn unless_never(milliseconds: u64) -> Option<Duration> {
+    (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+}
+
 /// Who takes the server's calls; what is left to chance repeats with the same FTRUN_SEED.
 fn manner(options: &LayerOption) -> Manner {
     let seed = std::env::var("FTRUN_SEED").ok().and_then(|seed| seed.parse().ok());
     Manner {
         layer: options.layer,
         seed: seed.unwrap_or_else(|| std::process::id().into()),
-        signal_deadline: Some(Duration::from_millis(options.signal_deadline)).filter(|deadline| !deadline.is_zero()),
+        signal_deadline: unless_never(options.signal_deadline),
+        progress_interval: unless_never(options.progress_interval),
         ticks: options.ticks,
     }
 }

@@ -49,6 +49,7 @@ fn as_json(entry: &Entry) -> serde_json::Value {
         Kind::Call => "call",
         Kind::Signal => "signal",
         Kind::Instruction => "instruction",
+        Kind::Position => "position",
         Kind::Epoch => "epoch",
         Kind::Patch => "patch",
         Kind::End => "end",

@@ -71,6 +71,7 @@ impl Embedded {
         let mut backup = base();
         backup.args(["--backup", "--listen-fd", &log.to_string(), "--layer", args.layer.layer.name()]);
         backup.args(["--signal-deadline", &args.layer.signal_deadline.to_string()]);
+        backup.args(["--progress-interval", &args.layer.progress_interval.to_string()]);
         backup.args(["--ticks", &args.layer.ticks.to_string()]);
         self.keep(backup.spawn().context("the backup cannot be started")?, state, "backup")
     }

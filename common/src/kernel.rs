@@ -259,6 +259,7 @@ impl Kernel {
                 self.delivered(record);
                 Ok(())
             }
+            Kind::Position => Ok(()),
             Kind::Epoch => {
                 let epoch = Epoch(record.arg(0));
                 if epoch < self.epoch {

@@ -49,6 +49,8 @@ pub enum Kind {
     Epoch = 4,
     /// Code that was patched right after the call before it: arguments = none; one [`SegmentRole::Out`] segment for each site.
     Patch = 5,
+    /// Nothing has happened to the server up to here: where its state is that of the [`SegmentRole::Position`] segment. A replica may pass it over.
+    Position = 9,
     /// The server has ended: result = wait status as of waitpid(2). Nothing follows.
     End = 6,
 }
@@ -176,6 +178,7 @@ impl Kind {
             4 => Self::Epoch,
             5 => Self::Patch,
             6 => Self::End,
+            9 => Self::Position,
             _ => return None,
         })
     }

@@ -61,6 +61,7 @@ pub fn describe(record: &Record) -> String {
         }
         Kind::Signal => format!("signal {} at {:#x} (placement {})", record.number, record.arg(2), record.result),
         Kind::Instruction => format!("instruction {} at {:#x}", record.number, record.arg(0)),
+        Kind::Position => "a position".into(),
         Kind::Epoch => format!("epoch {}", record.arg(0)),
         Kind::Patch => format!("patch of {} sites", record.segments.len()),
         Kind::End => format!("end, wait status {:#x}", record.result),

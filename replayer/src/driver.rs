@@ -143,6 +143,8 @@ pub struct Driver {
     restart: Option<(&'static Shape, Call)>,
     /// A signal whose frame found no room: the fault that follows from it is the next record.
     unframed: Option<Record>,
+    /// The record before was a position that the process has not stood at: nothing was counted from there.
+    passed_over: bool,
     /// What counts on the way to a position.
     ticks: Option<Box<dyn TickSource>>,
     /// How much it took to come to positions.
@@ -184,6 +186,7 @@ impl Driver {
             overwritten: Vec::new(),
             restart: None,
             unframed: None,
+            passed_over: false,
             ticks: manner.ticks.source(),
             looks: Looks::default(),
             lsn,
@@ -314,16 +317,24 @@ impl Driver {
         match record.kind {
             Kind::Call => self.last_call = Some((record.number.into(), record.result)),
             Kind::Patch | Kind::Epoch => {}
-            Kind::Signal | Kind::Instruction | Kind::End => self.last_call = None,
+            Kind::Signal | Kind::Instruction | Kind::Position | Kind::End => self.last_call = None,
         }
+        let mut passed_over = false;
         match record.kind {
             Kind::Call => self.call(lsn, &record, progress)?,
             Kind::Signal => self.signal(lsn, &record, progress)?,
             Kind::Instruction => self.instruction(lsn, &record, &progress.kernel)?,
             Kind::Patch => self.patch(&record)?,
             Kind::Epoch => {}
+            // What comes behind it is known already: the process need not stand here.
+            Kind::Position if progress.feed.front().is_some() => passed_over = true,
+            Kind::Position => {
+                let stopped = self.come_to(lsn, &record)?;
+                self.at = At::Ready(stopped, 0);
+            }
             Kind::End => self.end(lsn, &record, progress.free)?,
         }
+        self.passed_over = passed_over;
         let ended = (record.kind == Kind::End).then(|| abi::int_result(record.result));
         progress.applied(lsn, record)?;
         self.lsn = progress.lsn;

@@ -120,12 +120,13 @@ impl Feed {
         Self { ring, items: VecDeque::new(), bytes: 0, open: false }
     }
 
-    /// Whether more may be pushed. Without the interceptor there is never more than one.
+    /// Whether more may be pushed. Without the interceptor there is never more than one, and one behind a position.
     #[must_use]
     pub fn has_room(&self) -> bool {
         match self.ring {
             Some(_) => self.items.len() < MAX_ITEMS && self.bytes < MAX_BYTES,
-            None => self.items.is_empty(),
+            // One position may be passed over when the next is known.
+            None => self.items.iter().all(|item| item.record.kind == Kind::Position) && self.items.len() < 2,
         }
     }
 
@@ -296,7 +297,7 @@ fn sends(record: &Record) -> bool {
 /// it has memory where a mapped file of the primary has ended (SIGBUS).
 pub(crate) fn is_between_calls(record: &Record) -> bool {
     let placed = Placement::from_result(record.result) == Some(Placement::State);
-    record.kind == Kind::Signal && (placed || i32::from(record.number) == libc::SIGBUS)
+    record.kind == Kind::Position || record.kind == Kind::Signal && (placed || i32::from(record.number) == libc::SIGBUS)
 }
 
 /// A number in which each bit depends on all bits of the other (the finalizer of splitmix64).

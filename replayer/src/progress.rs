@@ -180,7 +180,7 @@ impl Progress {
         match record.kind {
             Kind::Call => self.free = record.fast,
             Kind::Epoch => {}
-            Kind::Signal | Kind::Instruction | Kind::Patch | Kind::End => self.free = false,
+            Kind::Signal | Kind::Instruction | Kind::Patch | Kind::Position | Kind::End => self.free = false,
         }
         if self.last.len() == KEPT_RECORDS {
             self.last.pop_front();

@@ -29,7 +29,7 @@ guests! {
     execve_refused exit_at_once exit_handlers exit_in_handler exit_raw failed_with_effect fault_in_handler_kills
     fault_retry faults_handled fcntl_flags fcntl_locks file_length file_shows_writes file_size_limit file_times
     float_faults float_modes flock fork_in_handler fork_wait frame_nowhere futex generated_code getaddrinfo
-    getdents getrandom grandchildren handler_entry handlers_nested heap ids ignored_fault_kills inheritance
+    getdents getrandom grandchildren handler_entry handlers_computing handlers_nested heap ids ignored_fault_kills inheritance
     inotify invalid_flags io_signal_refused ioctl kill_self lseek madvise madvise_file_hole memory_churn
     mincore_advice mlock mmap_anonymous mmap_copy_on_write mmap_file mmap_grows_down mmap_reserve
     mmap_shared_anonymous modes mprotect mremap mremap_file mremap_fixed names nested_faults never_restarted

@@ -5,9 +5,15 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::{Context, Result, ensure};
+
 use crate::child::{Ended, Outcome, run};
 use crate::guest::{FTRUN, Guest, command};
-use crate::support::skip;
+use crate::support::group::{Group, Victim};
+use crate::support::program::Program;
+use crate::support::status::Role;
+use crate::support::wire::Wire;
+use crate::support::{OFTEN, free_address, listening, poll, skip, verdict};
 
 /// Ticks of a storm; several are delivered at one position, one behind the other.
 const TICKS: u32 = 700;
@@ -16,11 +22,7 @@ const POSITIONS: usize = 130;
 
 /// How many signals of a recording stand at a position of their own.
 fn placed(log: &Path) -> usize {
-    let dump = run(Command::new(FTRUN).args(["dump", "--json"]).arg(log));
-    dump.expect(Outcome::Exit(0));
-    let text = String::from_utf8(dump.stdout.clone()).expect("the dump is text");
-    let records = text.lines().map(|line| serde_json::from_str(line).expect("a line of the dump is JSON"));
-    records.filter(|record: &serde_json::Value| record["kind"] == "signal" && record["result"] == 2).count()
+    numbers(log, |record| record["kind"] == "signal" && record["result"] == 2).len()
 }
 
 /// A deadline at which most signals of a storm are too early for a call.
@@ -189,4 +191,82 @@ fn the_processors_counter_counts() {
     let guest = Guest::built("placed/storm");
     let server = [guest.program.as_os_str(), OsStr::new("memory"), OsStr::new("700")];
     counted("auto", SHORT, &server);
+}
+
+/// The records of a log of which `is` says so, by number.
+fn numbers(log: &Path, is: impl Fn(&serde_json::Value) -> bool) -> Vec<usize> {
+    let dump = run(Command::new(FTRUN).args(["dump", "--json"]).arg(log));
+    dump.expect(Outcome::Exit(0));
+    let text = String::from_utf8(dump.stdout.clone()).expect("the dump is text");
+    let records = text.lines().map(|line| serde_json::from_str(line).expect("a line of the dump is JSON"));
+    records.enumerate().filter(|(_, record)| is(record)).map(|(number, _)| number).collect()
+}
+
+/// A computing server leaves positions in its log. A replica can go live at each of them, and one that has all of the log passes them over.
+#[test]
+fn a_log_tells_how_far_a_computing_server_has_come() {
+    let guest = Guest::built("placed/computing");
+    let scratch = tempfile::tempdir().expect("a scratch directory can be made");
+    let log = scratch.path().join("log");
+    let mut record = command(Path::new(FTRUN), scratch.path(), None);
+    record.args(["record", "--progress-interval", "40", "-o"]).arg(&log).arg("--").arg(&guest.program);
+    let recorded = run(record.args(["0", "100000000"]));
+    recorded.expect(Outcome::Exit(0));
+    replayed(&recorded, scratch.path(), &log, &[]);
+    let positions = numbers(&log, |record| record["kind"] == "position");
+    assert!(positions.len() >= 3, "positions: {positions:?}");
+    for number in positions.into_iter().take(4) {
+        let mut live = command(Path::new(FTRUN), scratch.path(), None);
+        let lived = run(live.args(["replay", "--test-live-after", &(number + 1).to_string()]).arg(&log));
+        lived.expect(Outcome::Exit(0));
+        assert_eq!(lived.stdout, recorded.stdout, "live after record {number}");
+    }
+    let mut record = command(Path::new(FTRUN), scratch.path(), None);
+    let log = scratch.path().join("without");
+    record.args(["record", "--progress-interval", "0", "-o"]).arg(&log).arg("--").arg(&guest.program);
+    run(record.args(["0", "100000000"])).expect(Outcome::Exit(0));
+    assert!(numbers(&log, |record| record["kind"] == "position").is_empty());
+}
+
+/// While a server computes its replica does so too, and goes on from there when the primary dies.
+#[test]
+fn a_replica_follows_a_server_that_computes() {
+    verdict(follows());
+}
+
+fn follows() -> Result<()> {
+    const ROUNDS: &[u8] = b"2000000000\n";
+    let guest = Guest::built("placed/computing");
+    let scratch = tempfile::tempdir()?;
+    let native = free_address()?;
+    let server = |address: std::net::SocketAddr| -> Vec<OsString> {
+        vec![guest.program.clone().into(), address.port().to_string().into(), "0".into()]
+    };
+    let plain = Program::start("computing", Command::new(&guest.program).args(&server(native)[1..]), scratch.path())?;
+    poll("the server to listen", OFTEN, || Ok(listening(native)?.then_some(())))?;
+    let mut wire = Wire::connect(native, "native")?;
+    wire.send(ROUNDS)?;
+    let answer = wire.line()?;
+    wire.end()?;
+    drop(plain);
+
+    let address = free_address()?;
+    let mut group = Group::start_with(&["--progress-interval", "50"], &server(address), address, scratch.path())?;
+    let before = group.wait_paired()?;
+    let mut wire = Wire::connect(address, "replicated")?;
+    wire.send(ROUNDS)?;
+    let mut replayed = std::collections::BTreeSet::new();
+    let status = poll("the replica to follow", OFTEN, || {
+        let status = group.status()?.context("no status")?;
+        ensure!(!wire.ready()?, "an answer came first; the replica was at {replayed:?}");
+        replayed.extend(status.only(Role::Backup).and_then(|backup| backup.replayed_lsn));
+        // The first are the beginning, the connection, the request.
+        Ok((replayed.len() >= 6).then_some(status))
+    })?;
+    group.kill(Victim::Primary, &status)?;
+    group.wait_solo(Victim::Primary, &before)?;
+    wire.expect(&answer)?;
+    wire.end()?;
+    group.stop()?;
+    Ok(())
 }

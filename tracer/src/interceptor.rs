@@ -52,6 +52,8 @@ pub struct Manner {
     pub seed: u64,
     /// How long a signal that comes between two calls waits for the second one, before it is placed; `None`: until that comes.
     pub signal_deadline: Option<Duration>,
+    /// How long the server computes between two calls before the log says how far it has come; `None`: it never does.
+    pub progress_interval: Option<Duration>,
     /// What counts how far the server has come.
     pub ticks: Ticks,
 }

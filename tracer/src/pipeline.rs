@@ -248,7 +248,7 @@ fn is_urgent(record: &Record) -> bool {
                 | nr::DUP2
                 | nr::DUP3
         ),
-        Kind::End | Kind::Epoch => true,
+        Kind::End | Kind::Epoch | Kind::Position => true,
         Kind::Signal | Kind::Instruction | Kind::Patch => false,
     }
 }

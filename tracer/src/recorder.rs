@@ -12,12 +12,14 @@ mod journal;
 mod memory;
 mod net;
 mod outside;
+mod pace;
 mod signal;
 mod tap;
 mod time;
 mod vsyscall;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -31,6 +33,7 @@ use self::inside::Inside;
 use self::journal::Journal;
 pub use self::memory::{FileAreas, SharedCopy};
 pub use self::outside::Outside;
+use self::pace::{Pace, Stopper};
 use self::signal::Ran;
 use self::tap::Tap;
 use crate::family::{Family, FamilyError};
@@ -174,6 +177,9 @@ pub struct Recorder<'a> {
     ticks: Option<Box<dyn TickSource>>,
     /// Calls that the interceptor had made when the count began; `None` until it does.
     counted_from: Option<u64>,
+    /// How long the server computes before a replica is told how far it has come.
+    progress_interval: Option<Duration>,
+    pace: Arc<Pace>,
     /// When the first of the held signals has waited long enough.
     due: Option<Instant>,
     /// The processes that the server has started.
@@ -241,6 +247,8 @@ impl<'a> Recorder<'a> {
             signal_deadline: None,
             ticks: None,
             counted_from: None,
+            progress_interval: None,
+            pace: Arc::default(),
             due: None,
             family: Family::default(),
             born: Vec::new(),
@@ -251,7 +259,8 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn with_interceptor(self, shared: &'a Shared, manner: Manner, patches: Patches) -> Self {
         let inside = Some(Inside::new(shared, manner, patches));
-        Self { inside, signal_deadline: manner.signal_deadline, ticks: manner.ticks.source(), ..self }
+        let Manner { signal_deadline, progress_interval, ticks, .. } = manner;
+        Self { inside, signal_deadline, progress_interval, ticks: ticks.source(), ..self }
     }
 
     /// What the interceptor records is shipped by this, on the thread that takes it from the ring.
@@ -326,22 +335,31 @@ impl<'a> Recorder<'a> {
         self.start_inside();
         let tap = self.inside.as_ref().map(|inside| Tap::new(inside.shared, self.shipper));
         let mut alarm = Alarm::new().map_err(|errno| RecordingError::Thread(errno.into()))?;
+        let (pace, pid, tracer) = (Arc::clone(&self.pace), self.pid, nix::unistd::gettid().as_raw());
+        let shared = self.inside.as_ref().map(|inside| inside.shared);
         std::thread::scope(|scope| {
+            let named = |name: &str| std::thread::Builder::new().name(name.into());
             let drain = |tap: &Tap<'a>| {
                 crate::sys::cpu::run_anywhere();
                 tap.run();
             };
+            let watch = |interval: Duration| {
+                crate::sys::cpu::run_anywhere();
+                pace.run(interval, pid, tracer, shared);
+            };
             let started = match &tap {
-                Some(tap) => {
-                    let thread = std::thread::Builder::new().name("tap".into());
-                    thread.spawn_scoped(scope, move || drain(tap)).map(drop)
-                }
+                Some(tap) => named("tap").spawn_scoped(scope, move || drain(tap)).map(drop),
                 None => Ok(()),
             };
+            let started = started.and_then(|()| match self.progress_interval {
+                Some(interval) => named("pace").spawn_scoped(scope, move || watch(interval)).map(drop),
+                None => Ok(()),
+            });
             let ended = match started {
                 Ok(()) => self.follow(stopped, signal, tap.as_ref(), &mut alarm),
                 Err(error) => Err(RecordingError::Thread(error)),
             };
+            pace.close();
             tap.iter().for_each(Tap::close);
             self.end_children();
             ended
@@ -386,7 +404,8 @@ impl<'a> Recorder<'a> {
         let waits = !self.held.is_empty();
         // The first of them does not wait longer because others come.
         let patience = self.signal_deadline.filter(|_| waits);
-        self.due = patience.map(|patience| self.due.unwrap_or_else(|| Instant::now() + patience));
+        let now = |patience: Duration| Instant::now() + patience.max(pace::worth_a_position(stopped.pid()));
+        self.due = patience.map(|patience| self.due.unwrap_or_else(|| now(patience)));
         let failed = |errno: nix::errno::Errno| RecordingError::Thread(errno.into());
         if let Some(due) = self.due {
             alarm.set(due).map_err(failed)?;
@@ -397,9 +416,12 @@ impl<'a> Recorder<'a> {
             ticks.restart(&stopped).map_err(PlaceError::from)?;
             self.counted_from = Some(self.inside.as_ref().map_or(0, |inside| inside.shared.calls()));
         }
+        let pace = Arc::clone(&self.pace);
+        let mut stopper = Stopper { alarm, pace: &pace };
+        pace.departs();
         let mut run = |ticks: &mut Option<Box<dyn TickSource>>, stopped: Stopped| match ticks {
-            Some(ticks) => ticks.run(stopped, signal, Some(alarm)),
-            None => stopped.run_until(Resume::Continue, signal, Some(alarm)),
+            Some(ticks) => ticks.run(stopped, signal, Some(&mut stopper)),
+            None => stopped.run_until(Resume::Continue, signal, Some(&mut stopper)),
         };
         let event = match tap {
             None => run(&mut self.ticks, stopped),
@@ -413,6 +435,7 @@ impl<'a> Recorder<'a> {
                 event
             }
         };
+        pace.arrives();
         alarm.lift().map_err(failed)?;
         Ok(event?)
     }

@@ -40,7 +40,9 @@ pub fn general_digest(regs: &Registers) -> u64 {
 /// Offset of uc_sigmask from the stack pointer at the first instruction of a handler: return address, uc_flags,
 /// uc_link, uc_stack, struct sigcontext (arch/x86/include/uapi/asm/sigcontext.h).
 const FRAME_SIGMASK: u64 = 8 + 8 + 8 + 24 + 256;
-/// Offsets of err, trapno and cr2 there: words 19, 20 and 22 of the struct sigcontext, which begins at 48.
+/// Offset of the same mask's first word as the old interface has it: word 21 of the struct sigcontext, which begins at 48.
+const FRAME_OLD_MASK: u64 = 48 + 8 * 21;
+/// Offsets of err, trapno and cr2 there: words 19, 20 and 22.
 const FRAME_TRAP: [u64; 3] = [48 + 8 * 19, 48 + 8 * 20, 48 + 8 * 22];
 
 /// The registers of a call that is not to happen now but to be called again: as they were before its instruction.
@@ -148,7 +150,9 @@ pub fn enter(stopped: Stopped, signal: i32, frame_mask: Option<u64>) -> Result<E
             stopped.write(rsp + offset, &[0; 8])?;
         }
         if let Some(mask) = frame_mask {
-            stopped.write(rsp + FRAME_SIGMASK, &mask.to_le_bytes())?;
+            for offset in [FRAME_SIGMASK, FRAME_OLD_MASK] {
+                stopped.write(rsp + offset, &mask.to_le_bytes())?;
+            }
         }
     }
     Ok(event)

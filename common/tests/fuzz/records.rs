@@ -19,7 +19,8 @@ const ROLES: [SegmentRole; 8] = [
     SegmentRole::Path,
     SegmentRole::SigInfo,
 ];
-const KINDS: [Kind; 6] = [Kind::Call, Kind::Signal, Kind::Instruction, Kind::Epoch, Kind::Patch, Kind::End];
+const KINDS: [Kind; 7] =
+    [Kind::Call, Kind::Signal, Kind::Instruction, Kind::Epoch, Kind::Patch, Kind::Position, Kind::End];
 
 pub(crate) fn record() -> impl Strategy<Value = Record> {
     let bytes = prop::collection::vec(any::<u8>(), 0..40);

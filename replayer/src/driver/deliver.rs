@@ -69,13 +69,14 @@ impl Driver {
     }
 
     /// Lets the process run to the state that the record tells.
-    fn come_to(&mut self, lsn: Lsn, record: &Record) -> Result<Stopped, ReplayError> {
+    pub(super) fn come_to(&mut self, lsn: Lsn, record: &Record) -> Result<Stopped, ReplayError> {
         let position = record.bytes_of(SegmentRole::Position).map(Position::decode);
         let Some(Ok(position)) = position else {
             return Err(self.diverged(lsn, record, "a signal record with a position", "a malformed one", None));
         };
         let stopped = self.between(lsn, record)?;
-        match watch::reach(stopped, &position, self.ticks.as_deref_mut(), &mut self.looks)? {
+        let ticks = self.ticks.as_deref_mut().filter(|_| !self.passed_over);
+        match watch::reach(stopped, &position, ticks, &mut self.looks)? {
             Reached::Here(stopped) => Ok(stopped),
             Reached::Elsewhere(event) => Err(self.wrong_stop(lsn, record, event)),
         }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use common::abi;
 use common::kernel::bit;
 use common::position::Ticks;
-use common::record::{Placement, Record, Segment, SegmentRole};
+use common::record::{Kind, Placement, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
 
 use super::{InCall, Next, Recorder, RecordingError};
@@ -225,9 +225,11 @@ impl Recorder<'_> {
         })
     }
 
-    /// The server was interrupted: a signal has waited long enough for its next call, and is placed between two of them.
+    /// The server was interrupted: a signal has waited long enough for its next call, and is placed between two of them; or a replica is to
+    /// be told how far the server has come.
     pub(super) fn overdue(&mut self, stopped: Stopped) -> Result<Next, RecordingError> {
         self.due = None;
+        let told = self.pace.take();
         let regs = stopped.registers()?;
         if code::contains(regs.rip) {
             self.again_outside(&stopped, &regs)?;
@@ -239,7 +241,9 @@ impl Recorder<'_> {
         // In a call, or at the return of one: the kernel has its say there.
         let between =
             self.at_exit.is_none() && regs.orig_rax == u64::MAX && !interceptor::is_own(regs.rip, regs.rip + 1);
-        let Some(due) = due.filter(|_| between) else { return Ok(Next::Go(stopped, 0)) };
+        if !between || due.is_none() && !told {
+            return Ok(Next::Go(stopped, 0));
+        }
         let mut arrived = Vec::new();
         let found = near::find(stopped, self.ticks.as_deref_mut(), &mut arrived)?;
         for Held { signal, info } in arrived {
@@ -257,11 +261,17 @@ impl Recorder<'_> {
             Found::Not(stopped) => return Ok(Next::Go(stopped, 0)),
             Found::Event(event) => return Ok(Next::Event(event)),
         };
+        position.ticks = self.ticks_since_last_record()?;
+        let segment = Segment { address: 0, role: SegmentRole::Position, arg: 0, bytes: position.encode() };
+        let Some(due) = due else {
+            let mut record = Record::new(Kind::Position, 0, 0);
+            record.segments.push(segment);
+            self.append(&record, "a position")?;
+            return Ok(Next::Go(stopped, 0));
+        };
         let Some(held) = self.held.remove(due) else { return Ok(Next::Go(stopped, 0)) };
         let mut record = signals::record(Placement::State, &held, mask, mask, &stopped.registers()?, 0);
-        position.ticks = self.ticks_since_last_record()?;
-        let bytes = position.encode();
-        record.segments.push(Segment { address: 0, role: SegmentRole::Position, arg: 0, bytes });
+        record.segments.push(segment);
         stopped.set_siginfo(&held.info)?;
         self.append(&record, "a signal")?;
         self.deliver(stopped, held.signal)
@@ -408,7 +418,7 @@ impl Recorder<'_> {
             after.rip = moved;
             stopped.set_registers(&after)?;
         }
-        let mut record = Record::new(common::record::Kind::Call, nr::RT_SIGRETURN, 0);
+        let mut record = Record::new(Kind::Call, nr::RT_SIGRETURN, 0);
         record.check = signals::general_digest(&after);
         let mask = stopped.signal_mask()?.to_le_bytes().to_vec();
         record.segments.push(Segment { address: 0, role: SegmentRole::Out, arg: 0, bytes: mask });

@@ -19,10 +19,13 @@ pub trait Interrupt {
     fn is_due(&mut self) -> bool;
 }
 
-impl Interrupt for Alarm {
-    fn is_due(&mut self) -> bool {
-        self.due.is_some_and(|due| Instant::now() >= due)
-    }
+/// Ends the wait of a thread of this process that has made an [`Alarm`].
+pub fn wake(thread: i32) {
+    // SAFETY: tgkill takes plain numbers; a thread that is gone gets nothing.
+    #[expect(unsafe_code, reason = "tgkill")]
+    unsafe {
+        libc::syscall(libc::SYS_tgkill, std::process::id(), thread, SIGNAL as i32)
+    };
 }
 
 /// An alarm of the thread that made it.
@@ -74,6 +77,12 @@ impl Alarm {
             self.timer.set(Expiration::OneShot(Duration::ZERO.into()), TimerSetTimeFlags::empty())?;
         }
         Ok(())
+    }
+
+    /// Whether its time has come.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.due.is_some_and(|due| Instant::now() >= due)
     }
 }
 
