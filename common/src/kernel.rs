@@ -11,6 +11,7 @@
 
 pub mod address;
 mod call;
+mod children;
 mod connections;
 mod descriptor;
 mod dispatch;
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use call::{CallName, ModelError};
+pub use children::{Child, Children, WaitFor, killed_info};
 pub use connections::Connections;
 pub use descriptor::{Description, DescriptionId, Descriptor, Descriptors, Inherited, Object};
 pub use epoll::{Epoll, Item, ItemKey};
@@ -197,7 +199,7 @@ impl Kernel {
             settings: BTreeMap::new(),
             tid_address: 0,
             robust_list: (0, 0),
-            children: std::collections::BTreeSet::new(),
+            children: Children::new(),
             forked: false,
         };
         Self {

@@ -105,8 +105,10 @@ pub fn go_live(
     identity: Identity,
     clock_offset: i64,
 ) -> Result<Living, LiveError> {
-    let Point { stopped, registers, deliver, returned_from, kernel, sites, patches, shared, mut file_areas, .. } =
-        point;
+    let Point {
+        stopped, registers, deliver, returned_from, mut kernel, sites, patches, shared, mut file_areas, ..
+    } = point;
+    kernel.lose_children();
     let mut sockets = Resumed::prepare(&kernel, identity.advertise)?;
     if let Some(proxy) = proxy {
         take_over(&kernel, proxy, retained, identity, Some(&mut sockets))?;

@@ -9,7 +9,7 @@
 //   // output: fixed         what it prints is the same in every run, so a recorded run must print it too
 //   // fast: 20              how many of its calls the fast layer makes at least (0 if absent; only for those in inside/)
 //
-// Guests are single-threaded, start no children, need no arguments, write only into the current directory
+// Guests are single-threaded, need no arguments, write only into the current directory
 // and end within a second. Time, pids, addresses and random bytes in the output are welcome: a replay has to
 // reproduce them.
 #ifndef GUEST_H

@@ -7,6 +7,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "patterns of bytes, and the kernel's 16-bit fields")]
 
 mod anywhere;
+mod children;
 mod events;
 mod files;
 mod identity;

@@ -2,6 +2,7 @@
 
 mod checks;
 mod child;
+mod children;
 mod clients;
 mod compression;
 mod conformance;

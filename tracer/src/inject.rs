@@ -163,7 +163,8 @@ fn run_to(
             Event::Seccomp(stopped)
             | Event::SyscallExit(stopped)
             | Event::Exec(stopped)
-            | Event::Interrupted(stopped) => return Ok(stopped),
+            | Event::Interrupted(stopped)
+            | Event::Forked(stopped, _) => return Ok(stopped),
         };
     }
 }

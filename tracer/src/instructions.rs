@@ -30,6 +30,14 @@ impl Sites {
         self.0.extend(sites);
     }
 
+    /// The first byte of the instruction that stood at a site.
+    pub const ORIGINAL: u8 = CPUID[0];
+
+    /// The sites from `start` up to, but not including, `end`.
+    pub fn within(&self, start: u64, end: u64) -> impl Iterator<Item = u64> + '_ {
+        self.0.range(start..end).copied()
+    }
+
     /// Forgets the sites in an area that is mapped anew or unmapped.
     pub fn unmapped(&mut self, start: u64, len: u64) {
         let gone: Vec<u64> = self.0.range(start..start.saturating_add(len)).copied().collect();

@@ -218,9 +218,10 @@ fn start(image: &Image) -> Result<Stopped, LaunchError> {
     let mut event = running.wait()?;
     loop {
         event = match event {
-            Event::Seccomp(stopped) | Event::SyscallExit(stopped) | Event::Interrupted(stopped) => {
-                stopped.run(Resume::Continue, 0)?
-            }
+            Event::Seccomp(stopped)
+            | Event::SyscallExit(stopped)
+            | Event::Interrupted(stopped)
+            | Event::Forked(stopped, _) => stopped.run(Resume::Continue, 0)?,
             Event::Signal(stopped, signal) => stopped.run(Resume::Continue, signal)?,
             Event::Exec(mut stopped) => {
                 stopped.reopen_memory()?;

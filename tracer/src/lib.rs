@@ -6,6 +6,7 @@ pub mod capture;
 pub mod clock;
 pub mod control;
 pub mod cpu;
+pub mod family;
 pub mod inject;
 pub mod instructions;
 pub mod interceptor;

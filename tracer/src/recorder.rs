@@ -3,6 +3,7 @@
 //! The recorder is the one thread that traces the server. It knows nothing of backups: records go into a [`Sink`], addresses are
 //! moved aside by an [`Outside`]. The kernel-state model is applied to each record, as it will be at the backup.
 
+mod children;
 mod descriptors;
 mod fs;
 mod identity;
@@ -37,6 +38,7 @@ pub use self::outside::Outside;
 use self::pace::{Pace, Stopper};
 use self::signal::Ran;
 use self::tap::Tap;
+use crate::family::{Family, FamilyError};
 use crate::inject::{self, Held, InjectError};
 use crate::instructions::{self, Sites};
 use crate::interceptor::Manner;
@@ -132,6 +134,9 @@ pub enum RecordingError {
     /// A signal cannot be placed.
     #[error("a signal cannot be placed: {0}")]
     Place(#[from] PlaceError),
+    /// A process that it has started cannot be let go.
+    #[error("a process that the server has started: {0}")]
+    Family(#[from] FamilyError),
     /// The thread that takes records from the ring has failed before.
     #[error("the ring of records in the server's memory was given up before")]
     Lost,
@@ -183,6 +188,10 @@ pub struct Recorder<'a> {
     pace: Arc<Pace>,
     /// When the first of the held signals has waited long enough.
     due: Option<Instant>,
+    /// The processes that the server has started.
+    family: Family,
+    /// What the start of a process has written into the server's memory, for the record of the call under way.
+    born: Vec<Segment>,
 }
 
 impl std::fmt::Debug for Recorder<'_> {
@@ -247,6 +256,8 @@ impl<'a> Recorder<'a> {
             progress_interval: None,
             pace: Arc::default(),
             due: None,
+            family: Family::default(),
+            born: Vec::new(),
         }
     }
 
@@ -358,6 +369,7 @@ impl<'a> Recorder<'a> {
             };
             pace.close();
             tap.iter().for_each(Tap::close);
+            self.end_children();
             ended
         })
     }
@@ -382,7 +394,9 @@ impl<'a> Recorder<'a> {
                 Event::Signal(stopped, signal) => self.signal(stopped, signal).or_else(|error| dead(pid, error))?,
                 Event::Interrupted(stopped) => self.overdue(stopped).or_else(|error| dead(pid, error))?,
                 Event::Dead(status) => return self.ended(status),
-                other @ (Event::SyscallExit(_) | Event::Exec(_)) => return Err(unexpected(other).into()),
+                other @ (Event::SyscallExit(_) | Event::Exec(_) | Event::Forked(..)) => {
+                    return Err(unexpected(other).into());
+                }
             };
         }
     }
@@ -568,9 +582,7 @@ impl<'a> Recorder<'a> {
 
     /// The shape, or the errno of a refusal.
     fn shape_of(&mut self, call: &Call) -> Result<Result<&'static Shape, i32>, RecordingError> {
-        let number = u16::try_from(call.number).unwrap_or(u16::MAX);
-        let thread = number == nr::CLONE && call.args[0] & (libc::CLONE_THREAD | libc::CLONE_VM) as u64 != 0;
-        if thread && call.args[0] & libc::CLONE_VFORK as u64 == 0 {
+        if children::starts_a_thread(call) {
             return Err(RecordingError::Unsupported {
                 what: "clone to start a second thread".into(),
                 advice: "configure the server to run single-threaded",
@@ -688,7 +700,11 @@ impl Recorder<'_> {
             nr::BIND | nr::LISTEN | nr::CLOSE | nr::SENDMSG | nr::SENDMMSG => self.before_net(stopped, regs, flow),
             nr::SENDFILE => self.before_sendfile(stopped, regs, flow),
             nr::CLOCK_NANOSLEEP | nr::TIMERFD_SETTIME => Ok(Before::Run(self.real_deadline(stopped, regs, flow)?)),
-            _ => Ok(self.with_real_ids(stopped, regs, flow)),
+            nr::CLONE | nr::FORK | nr::VFORK => Ok(Before::Run(children::with_own_memory(regs, &flow.call))),
+            _ => Ok(match self.of_killed_child(stopped, flow) {
+                Some(answer) => answer,
+                None => self.with_real_ids(stopped, regs, flow),
+            }),
         }
     }
 
@@ -723,6 +739,10 @@ impl Recorder<'_> {
                 Ok(())
             }
             nr::CLOCK_GETTIME if result == 0 => self.shift_clock(stopped, flow),
+            nr::CLONE | nr::FORK | nr::VFORK => {
+                flow.extra.append(&mut self.born);
+                Ok(())
+            }
             nr::READ if result > 0 => self.show_senders(stopped, flow, result),
             nr::RT_SIGTIMEDWAIT if result > 0 => self.show_sender(stopped, flow),
             nr::FCNTL if result == 0 => self.show_owner(stopped, flow),

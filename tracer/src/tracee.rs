@@ -65,6 +65,18 @@ pub enum TraceeError {
     },
 }
 
+impl TraceeError {
+    /// Whether the process has ended, by itself or by a signal.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Gone { .. } => true,
+            Self::Request { errno, .. } => *errno == Errno::ESRCH,
+            Self::Memory { .. } | Self::Unexpected { .. } => false,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Process {
     pid: i32,
@@ -95,6 +107,8 @@ pub enum Event {
     Signal(Stopped, i32),
     /// A new program was loaded (in the middle of execve).
     Exec(Stopped),
+    /// It has started a process, which has this pid (in the middle of fork or clone).
+    Forked(Stopped, i32),
     /// Wherever it was when an alarm went off.
     Interrupted(Stopped),
     /// It is dead: the wait status.
@@ -110,7 +124,8 @@ impl Event {
             | Self::SyscallExit(stopped)
             | Self::Signal(stopped, _)
             | Self::Exec(stopped)
-            | Self::Interrupted(stopped) => Some(stopped),
+            | Self::Interrupted(stopped)
+            | Self::Forked(stopped, _) => Some(stopped),
             Self::Dead(_) => None,
         }
     }
@@ -123,7 +138,8 @@ impl Event {
             | Self::SyscallExit(stopped)
             | Self::Signal(stopped, _)
             | Self::Exec(stopped)
-            | Self::Interrupted(stopped) => Some(stopped),
+            | Self::Interrupted(stopped)
+            | Self::Forked(stopped, _) => Some(stopped),
             Self::Dead(_) => None,
         }
     }
@@ -136,6 +152,7 @@ impl Event {
             Self::SyscallExit(_) => "the return of a system call".into(),
             Self::Signal(_, signal) => format!("signal {signal}"),
             Self::Exec(_) => "an exec".into(),
+            Self::Forked(_, child) => format!("the start of process {child}"),
             Self::Interrupted(_) => "an interruption".into(),
             Self::Dead(status) => format!("the end of the process (wait status {status:#x})"),
         }
@@ -245,6 +262,10 @@ impl Running {
             0 => Event::Signal(stopped, signal),
             libc::PTRACE_EVENT_SECCOMP => Event::Seccomp(stopped),
             libc::PTRACE_EVENT_EXEC => Event::Exec(stopped),
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
+                let child = stopped.wrap("ask for the child of", ptrace::event_message(stopped.pid()))?;
+                Event::Forked(stopped, i32::try_from(child).unwrap_or(i32::MAX))
+            }
             other => {
                 return Err(TraceeError::Unexpected {
                     pid: stopped.pid(),
@@ -256,7 +277,8 @@ impl Running {
     }
 }
 
-fn is_stop(signal: i32) -> bool {
+/// Whether a signal is one that stops a process.
+pub(crate) fn is_stop(signal: i32) -> bool {
     matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU)
 }
 
@@ -280,6 +302,31 @@ fn open_memory(pid: i32) -> Result<File, TraceeError> {
 }
 
 impl Stopped {
+    /// A process that is traced and about to stop by itself: one that was just started, or was asked to ([`ptrace::interrupt`]).
+    ///
+    /// # Errors
+    /// When it is gone, or stops for another reason.
+    pub fn arriving(pid: i32) -> Result<Self, TraceeError> {
+        let stopped = Self { process: Process { pid, memory: open_memory(pid)? } };
+        let status = stopped.wrap("wait for", ptrace::wait(pid))?;
+        if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+            return Err(TraceeError::Gone { pid, status });
+        }
+        if status >> 16 == libc::PTRACE_EVENT_STOP {
+            return Ok(stopped);
+        }
+        let found = format!("wait status {status:#x}");
+        Err(TraceeError::Unexpected { pid, expected: "the stop that was asked for", found })
+    }
+
+    /// Lets it go on, traced by nobody.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn detach(self) -> Result<(), TraceeError> {
+        self.wrap("detach from", ptrace::detach(self.pid()))
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> i32 {

@@ -4,7 +4,8 @@
 //! here changes nothing that the model keeps.
 
 use super::Kernel;
-use super::call::{Call, ModelError, i32_at, u64_at};
+use super::call::{Call, ModelError, i32_at};
+use super::children::WaitFor;
 use super::signal::Sent;
 use crate::abi;
 
@@ -147,9 +148,7 @@ impl Kernel {
             | libc::SYS_open_tree
             | libc::SYS_landlock_create_ruleset => Err(call.unsupported("a descriptor")),
             libc::SYS_clone if call.arg(0) & CLONE_PIDFD != 0 => Err(call.unsupported("a descriptor of a child")),
-            libc::SYS_clone3 if call.input(0).is_ok_and(|args| u64_at(args, 0) & CLONE_PIDFD != 0) => {
-                Err(call.unsupported("a descriptor of a child"))
-            }
+            libc::SYS_clone3 => Err(call.unsupported("a child or thread")),
             libc::SYS_timer_create => Err(call.unsupported("a POSIX timer")),
             libc::SYS_splice | libc::SYS_tee | libc::SYS_vmsplice if call.count() > 0 => {
                 Err(call.unsupported("pipe content that the record does not hold"))
@@ -177,6 +176,14 @@ impl Kernel {
                 self.rt_sigprocmask(call)
             }
             libc::SYS_sigaltstack if call.failed_with(libc::EFAULT) && call.has_input(0, 24) => self.sigaltstack(call),
+            libc::SYS_wait4 if call.failed_with(libc::ECHILD) => {
+                self.no_child(Some(WaitFor::of_wait4(call.int(0))), call.int(2));
+                Ok(())
+            }
+            libc::SYS_waitid if call.failed_with(libc::ECHILD) => {
+                self.no_child(WaitFor::of_waitid(call.uint(0), call.int(1)), call.int(3));
+                Ok(())
+            }
             number if call.failed_with(libc::EPIPE) => {
                 let flags = match number {
                     libc::SYS_sendto | libc::SYS_sendmmsg => call.int(3),

@@ -2,12 +2,13 @@
 //!
 //! Capabilities are not kept: they follow from the user ids of the machine that goes live.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::Kernel;
 use super::call::{Call, ModelError, u64_at};
+use super::children::Children;
 use super::path::PathBytes;
 
 /// Real, effective and saved id.
@@ -100,8 +101,8 @@ pub struct Identity {
     pub tid_address: u64,
     /// Head and length of the list of robust futexes (set_robust_list(2)).
     pub robust_list: (u64, u64),
-    /// Children started and not yet waited for. They are not carried over.
-    pub children: BTreeSet<i32>,
+    /// Children started and not yet waited for.
+    pub children: Children,
     /// Whether there ever was a child: it may hold the other end of pipes.
     pub forked: bool,
 }
@@ -170,13 +171,10 @@ impl Kernel {
             libc::SYS_prctl => return self.prctl(call).map(|()| true),
             libc::SYS_set_tid_address => id.tid_address = call.arg(0),
             libc::SYS_set_robust_list => id.robust_list = (call.arg(0), call.arg(1)),
-            libc::SYS_fork | libc::SYS_vfork | libc::SYS_clone | libc::SYS_clone3 => {
-                id.children.insert(call.int_result());
-                id.forked = true;
-            }
-            libc::SYS_wait4 => {
-                id.children.remove(&call.int_result());
-            }
+            libc::SYS_fork | libc::SYS_vfork => self.forked(call, u64::from(libc::SIGCHLD.cast_unsigned())),
+            libc::SYS_clone => self.forked(call, call.arg(0)),
+            libc::SYS_wait4 => self.wait4(call),
+            libc::SYS_waitid => self.waitid(call),
             _ => return Ok(false),
         }
         Ok(true)

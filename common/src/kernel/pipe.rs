@@ -14,6 +14,9 @@ use super::descriptor::Object;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PipeId(pub u64);
 
+/// What a pipe holds at most unless F_SETPIPE_SZ says otherwise, in bytes (pipe(7)).
+const CAPACITY: usize = 64 << 10;
+
 /// A pipe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pipe {
@@ -85,6 +88,31 @@ impl Pipes {
             if !pipe.reader && !pipe.writer {
                 self.pipes.remove(id);
             }
+        }
+    }
+}
+
+impl Pipe {
+    /// The server has read these bytes. False when they are not what it has written. A `shared` pipe may be written to and read from by
+    /// children, unseen: what the server has left in it is not known then.
+    pub(super) fn read(&mut self, total: u64, bytes: &[u8], shared: bool) -> bool {
+        let taken = usize::try_from(total).unwrap_or(usize::MAX);
+        let there = taken <= self.content.len();
+        if shared && !(there && self.content.iter().zip(bytes).all(|(own, read)| own == read)) {
+            self.content.clear();
+            return true;
+        }
+        self.content.drain(..taken.min(self.content.len()));
+        there
+    }
+
+    /// The server has written these bytes.
+    pub(super) fn wrote(&mut self, bytes: &[u8], shared: bool) {
+        self.content.extend(bytes);
+        let most = self.capacity.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0).max(CAPACITY);
+        if shared && self.content.len() > most {
+            // Children have read what does not fit.
+            self.content.drain(..self.content.len() - most);
         }
     }
 }

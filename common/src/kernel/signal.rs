@@ -139,7 +139,7 @@ impl Signals {
         }
     }
 
-    fn sent(&mut self, signal: i32, sent: Sent) {
+    pub(super) fn sent(&mut self, signal: i32, sent: Sent) {
         // Only real-time signals queue (signal(7)).
         let queues = signal >= FIRST_REAL_TIME;
         if bit(signal) != 0 && (queues || self.pending.iter().all(|one| one.signal != signal)) {
@@ -154,7 +154,7 @@ impl Signals {
     }
 
     /// Drops what is not blocked any more and comes to nothing.
-    fn unblocked(&mut self) {
+    pub(super) fn unblocked(&mut self) {
         let (mask, mut pending) = (self.mask, std::mem::take(&mut self.pending));
         pending.retain(|one| mask & bit(one.signal) != 0 || !self.comes_to_nothing(one.signal));
         self.pending = pending;

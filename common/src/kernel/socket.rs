@@ -244,6 +244,22 @@ impl Queue {
         }
     }
 
+    /// Nothing of what is in it is known any more.
+    pub(super) fn clear(&mut self) {
+        match self {
+            Self::Stream(queue) => queue.clear(),
+            Self::Messages(queue) => queue.clear(),
+        }
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Stream(queue) => queue.len(),
+            Self::Messages(queue) => queue.iter().map(|message| message.len() + size_of::<Vec<u8>>()).sum(),
+        }
+    }
+
     /// Takes what one receive of `bytes` bytes took; false when that much was not there.
     pub(super) fn pop(&mut self, bytes: u64) -> bool {
         match self {

@@ -15,7 +15,7 @@ pub fn all() -> impl Iterator<Item = (u16, &'static str)> {
 
 #[rustfmt::skip]
 static REFUSED: &[(u16, &str)] = &[
-    (29, "shmget"), (30, "shmat"), (31, "shmctl"), (56, "clone"), (57, "fork"), (58, "vfork"), (59, "execve"),
+    (29, "shmget"), (30, "shmat"), (31, "shmctl"), (59, "execve"),
     (64, "semget"), (65, "semop"), (66, "semctl"), (67, "shmdt"), (68, "msgget"), (69, "msgsnd"), (70, "msgrcv"),
     (71, "msgctl"), (78, "getdents"), (101, "ptrace"), (103, "syslog"), (122, "setfsuid"), (123, "setfsgid"),
     (134, "uselib"), (135, "personality"), (136, "ustat"), (139, "sysfs"), (142, "sched_setparam"),

@@ -63,6 +63,15 @@ const MAPPING: i32 = libc::MAP_SHARED
     | libc::MAP_STACK
     | libc::MAP_FIXED_NOREPLACE
     | libc::MAP_32BIT;
+/// The signal that a child sends at its end, and what a child process may be made with.
+const CHILD: i32 = 0xff
+    | libc::CLONE_VM
+    | libc::CLONE_VFORK
+    | libc::CLONE_SETTLS
+    | libc::CLONE_PARENT_SETTID
+    | libc::CLONE_CHILD_SETTID
+    | libc::CLONE_CHILD_CLEARTID
+    | libc::CLONE_SYSVSEM;
 const MOVING: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
 const CODE_OR_ZEROCOPY: [i32; 4] =
     [libc::SO_ATTACH_FILTER, libc::SO_ATTACH_BPF, libc::SO_ATTACH_REUSEPORT_CBPF, libc::SO_ZEROCOPY];
@@ -85,6 +94,8 @@ static RULES: &[Rule] = &[
         errno: libc::EINVAL, refused: |args| (args[1] == 0).then_some(0) },
     Rule { call: nr::SOCKET, what: "address family", text: "families other than AF_INET, AF_INET6, AF_UNIX, AF_NETLINK",
         errno: libc::EAFNOSUPPORT, refused: |args| (!FAMILIES.contains(&int(args[0]))).then_some(args[0]) },
+    Rule { call: nr::CLONE, what: "flag", text: "CLONE_FILES, CLONE_FS, CLONE_PARENT, CLONE_PIDFD, CLONE_NEW* and other flags that fork(2) has not",
+        errno: libc::EINVAL, refused: |args| bits(args[0], !CHILD) },
     Rule { call: nr::SENDTO, what: "flag", text: SENDING_TEXT,
         errno: libc::EOPNOTSUPP, refused: |args| bits(args[3], SENDING) },
     Rule { call: nr::RECVFROM, what: "flag", text: "MSG_ERRQUEUE",

@@ -79,6 +79,9 @@ static TABLE: &[Shape] = &[
     shape(nr::GETPEERNAME, "getpeername", 3, Emulate, NAME),
     // The numbers are written before the sockets are made.
     shape(nr::SOCKETPAIR, "socketpair", 4, Emulate, &[ptr(3, OutAlways, Fixed(8))]),
+    shape(nr::CLONE, "clone", 5, Emulate, &[]),
+    shape(nr::FORK, "fork", 0, Emulate, &[]),
+    shape(nr::VFORK, "vfork", 0, Emulate, &[]),
     shape(nr::EXIT, "exit", 1, Execute, &[]),
     shape(nr::WAIT4, "wait4", 4, Emulate, &[ptr(1, Out, Fixed(4)), ptr(3, Out, Fixed(144))]),
     shape(nr::KILL, "kill", 2, Emulate, &[]),

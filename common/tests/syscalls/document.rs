@@ -36,7 +36,7 @@ const BY_STATE: &str = "
 | what | errno |
 |---|---|
 | clone that starts a second thread | the recording ends, exit status 122 |
-| clone, fork, vfork of a child process; execve | ENOSYS |
+| execve | ENOSYS |
 | mprotect with PROT_WRITE of a file mapped with MAP_SHARED | EACCES |
 | sendmsg, sendmmsg with descriptors (SCM_RIGHTS) | EINVAL |
 | recvmsg, recvmmsg that bring descriptors from another process | the recording ends, exit status 125 |

@@ -1,6 +1,8 @@
 // Who the server is, what time it is, where it stands: nothing of it changes with the machine.
 #include "server.h"
 
+#include <sys/wait.h>
+
 #include <grp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -149,7 +151,11 @@ static void die(const char *argument) {
 
 static void fork_once(const char *argument) {
     (void)argument;
-    reply("fork gives %s", outcome(fork()));
+    pid_t child = OK(fork());
+    if (child == 0) _exit(5);
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    reply("a process exits with %d", WEXITSTATUS(status));
 }
 
 static const struct command commands[] = {

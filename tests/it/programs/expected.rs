@@ -26,14 +26,6 @@ pub(super) struct Failure {
 const UPDATE: &str =
     "update its entry in tests/it/programs, then docs/conformance.md: FTRUN_UPDATE_DOCS=1 tests/run programs::document";
 
-/// Why a program fails that starts a child process.
-pub(super) const CHILD: &str = "it starts a child process: refused, ENOSYS";
-
-/// It starts a child process, and takes the error for its own.
-pub(super) const fn child(status: i32) -> Expected {
-    refused(status, "refused clone (system call 56)", CHILD)
-}
-
 /// Why a program fails that shares memory through a file.
 pub(super) const SHARED: &str = "it maps a file with MAP_SHARED and PROT_WRITE: refused, EACCES";
 

@@ -24,7 +24,7 @@ const SIGINFO_PID: u64 = 16;
 fn ids(call: &Call) -> &'static [usize] {
     let [first, second, ..] = call.args;
     match u16::try_from(call.number) {
-        Ok(nr::KILL | nr::TKILL | nr::RT_SIGQUEUEINFO | nr::GETPGID | nr::GETSID | nr::PRLIMIT64) => &[0],
+        Ok(nr::KILL | nr::TKILL | nr::RT_SIGQUEUEINFO | nr::WAIT4 | nr::GETPGID | nr::GETSID | nr::PRLIMIT64) => &[0],
         Ok(nr::SCHED_GETAFFINITY | nr::SCHED_GETPARAM | nr::SCHED_GETSCHEDULER) => &[0],
         Ok(nr::TGKILL | nr::RT_TGSIGQUEUEINFO | nr::SETPGID) => &[0, 1],
         // PRIO_PROCESS, PRIO_PGRP.

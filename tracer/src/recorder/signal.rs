@@ -348,7 +348,15 @@ impl Recorder<'_> {
         let made_again = made_again(flow, &stopped).map(|patience| (patience, self.monotonic_now()));
         let mut changed = false;
         loop {
-            stopped = match stopped.run(Resume::ToSyscallExit, 0)? {
+            let mut event = stopped.run(Resume::ToSyscallExit, 0)?;
+            if let Event::Forked(stopped, child) = event {
+                if self.is_taken(child) {
+                    return self.bury(stopped, child, regs);
+                }
+                self.birth(&stopped, child, &flow.call)?;
+                event = stopped.run(Resume::ToSyscallExit, 0)?;
+            }
+            stopped = match event {
                 Event::SyscallExit(stopped) => stopped,
                 Event::Dead(status) => return Ok(Ran::Dead(status)),
                 other => {

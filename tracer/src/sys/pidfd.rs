@@ -26,7 +26,7 @@ pub fn borrow(pid: i32, fd: i32) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(abi::int_result(copy)) })
 }
 
-/// A child of this process, traced or not.
+/// A child of this process, or one that it traces.
 #[derive(Debug)]
 pub struct ChildProcess(OwnedFd);
 
@@ -49,6 +49,13 @@ impl ChildProcess {
         let none: *const libc::siginfo_t = std::ptr::null();
         // SAFETY: plain numbers, and no siginfo: the kernel fills one in.
         unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, none, 0) };
+    }
+
+    /// Whether it has ended, reaped or not.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let mut fds = [nix::poll::PollFd::new(self.0.as_fd(), nix::poll::PollFlags::POLLIN)];
+        nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
     /// Waits until it has ended and is reaped, by this thread or another one.

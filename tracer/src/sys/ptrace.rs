@@ -36,14 +36,37 @@ fn request(request: libc::c_uint, pid: i32, address: usize, data: usize) -> Resu
     if result == -1 && Errno::last_raw() != 0 { Err(Errno::last()) } else { Ok(result) }
 }
 
-/// Attaches to `pid` without stopping it.
+/// Attaches to `pid` without stopping it. The processes that it starts are attached to from their first instruction on.
 ///
 /// # Errors
 /// EPERM when the system does not allow it.
 pub fn seize(pid: i32) -> Result<(), Errno> {
-    let options =
-        libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_EXITKILL;
+    let options = libc::PTRACE_O_TRACESYSGOOD
+        | libc::PTRACE_O_TRACEEXEC
+        | libc::PTRACE_O_TRACESECCOMP
+        | libc::PTRACE_O_TRACEFORK
+        | libc::PTRACE_O_TRACEVFORK
+        | libc::PTRACE_O_TRACECLONE
+        | libc::PTRACE_O_EXITKILL;
     request(libc::PTRACE_SEIZE, pid, 0, abi::size(abi::word(options))).map(drop)
+}
+
+/// Lets a stopped tracee go on, traced by nobody.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn detach(pid: i32) -> Result<(), Errno> {
+    request(libc::PTRACE_DETACH, pid, 0, 0).map(drop)
+}
+
+/// What the kernel tells about the event at which a tracee has stopped: the new process of a fork.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn event_message(pid: i32) -> Result<u64, Errno> {
+    let mut message: libc::c_ulong = 0;
+    request(libc::PTRACE_GETEVENTMSG, pid, 0, &raw mut message as usize)?;
+    Ok(message)
 }
 
 /// Resumes, with a signal delivered if `signal` is not 0.
@@ -65,8 +88,29 @@ pub fn resume(pid: i32, how: Resume, signal: i32) -> Result<(), Errno> {
 /// # Errors
 /// ECHILD when it is no child of this thread group.
 pub fn wait(pid: i32) -> Result<i32, Errno> {
+    wait_as(pid, libc::__WALL).map(|(_, status)| status)
+}
+
+/// The same where this very thread traces or has started the process.
+///
+/// # Errors
+/// ECHILD when it has not.
+pub fn wait_if_own(pid: i32) -> Result<i32, Errno> {
+    wait_as(pid, libc::__WALL | libc::__WNOTHREAD).map(|(_, status)| status)
+}
+
+/// Waits for the next stop or the end of any process that this very thread traces: for a thread that does nothing else. Those of
+/// other threads are left to them.
+///
+/// # Errors
+/// ECHILD when there is none.
+pub fn wait_for_any() -> Result<(i32, i32), Errno> {
+    wait_as(-1, libc::__WALL | libc::__WNOTHREAD)
+}
+
+fn wait_as(pid: i32, options: i32) -> Result<(i32, i32), Errno> {
     loop {
-        match wait_or_wake(pid) {
+        match waited(pid, options) {
             Err(Errno::EINTR) => {}
             other => return other,
         }
@@ -78,10 +122,14 @@ pub fn wait(pid: i32) -> Result<i32, Errno> {
 /// # Errors
 /// EINTR then, and as [`wait`].
 pub fn wait_or_wake(pid: i32) -> Result<i32, Errno> {
+    waited(pid, libc::__WALL).map(|(_, status)| status)
+}
+
+fn waited(pid: i32, options: i32) -> Result<(i32, i32), Errno> {
     let mut status = 0;
     // SAFETY: `status` is a live local.
-    Errno::result(unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) })?;
-    Ok(status)
+    let pid = Errno::result(unsafe { libc::waitpid(pid, &raw mut status, options) })?;
+    Ok((pid, status))
 }
 
 /// Stops a tracee where it is, by nothing that it could see.

@@ -92,6 +92,24 @@ fn after_a_fork_a_pipe_may_bring_what_the_child_wrote() {
 }
 
 #[test]
+fn after_a_fork_a_pipe_keeps_what_is_surely_the_servers() {
+    let mut kernel = fresh();
+    kernel.takes(call(libc::SYS_pipe, 0, &[0x2000]).output(0, &pair(3, 4)));
+    kernel.takes(call(libc::SYS_fork, 101, &[]));
+    let content = |kernel: &Kernel| kernel.pipes().iter().map(|(_, pipe)| pipe.content.len()).sum::<usize>();
+    let write = |len: usize| call(libc::SYS_write, len as i64, &[4, 0, len as i64]);
+    kernel.takes(write(3).with(SegmentRole::Sent, b"abc"));
+    kernel.takes(call(libc::SYS_read, 1, &[3, 0x2000, 1]).output(1, b"a"));
+    assert_eq!(content(&kernel), 2);
+    kernel.takes(call(libc::SYS_read, 1, &[3, 0x2000, 1]).output(1, b"x"));
+    assert_eq!(content(&kernel), 0, "somebody else has used the pipe");
+    let full = vec![1; 60 << 10];
+    kernel.takes(write(full.len()).with(SegmentRole::Sent, &full));
+    kernel.takes(write(full.len()).with(SegmentRole::Sent, &full));
+    assert_eq!(content(&kernel), 64 << 10, "no pipe holds more");
+}
+
+#[test]
 fn a_socket_pair_queues_in_both_directions() {
     let mut kernel = fresh();
     kernel.takes(call(libc::SYS_socketpair, 0, &[1, 1, 0, 0x2000]).output(3, &pair(3, 4)));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::{Ids, Limit, Sent, bit};
+use crate::kernel::{Ids, Limit, Pending, Sent, WaitFor, bit, killed_info};
 
 const HANDLER: u64 = 0x40_0000;
 
@@ -257,7 +257,74 @@ fn surroundings_follow_their_calls() {
 fn children_are_kept_until_they_are_waited_for() {
     let mut kernel = fresh();
     kernel.takes(call(libc::SYS_clone, 101, &[17]));
-    assert!(kernel.identity().children.contains(&101));
-    kernel.takes(call(libc::SYS_wait4, 101, &[-1]));
+    assert!(kernel.identity().children.contains_key(&101));
+    // Stopped and continued ones are still there.
+    kernel.takes(call(libc::SYS_wait4, 101, &[-1, 0x2000, 10]).output(1, &0x137f_i32.to_le_bytes()));
+    kernel.takes(call(libc::SYS_wait4, 101, &[-1, 0x2000, 10]).output(1, &0xffff_i32.to_le_bytes()));
+    assert_eq!(kernel.living_children(), 1);
+    kernel.takes(call(libc::SYS_wait4, 101, &[-1, 0x2000, 0]).output(1, &0x100_i32.to_le_bytes()));
     assert!(kernel.identity().children.is_empty() && kernel.identity().forked);
+}
+
+#[test]
+fn waitid_removes_a_child_that_ended_unless_it_leaves_it() {
+    let ended = |code: i32, options: i32| {
+        let mut info = vec![0; 128];
+        info[8..12].copy_from_slice(&code.to_le_bytes());
+        info[16..20].copy_from_slice(&101i32.to_le_bytes());
+        call(libc::SYS_waitid, 0, &[0, 0, 0x2000, options.into()]).output(2, &info)
+    };
+    let mut kernel = fresh();
+    kernel.takes(call(libc::SYS_vfork, 101, &[]));
+    kernel.takes(ended(libc::CLD_EXITED, libc::WEXITED | libc::WNOWAIT));
+    kernel.takes(ended(libc::CLD_STOPPED, libc::WSTOPPED));
+    assert_eq!(kernel.living_children(), 1);
+    kernel.takes(ended(libc::CLD_DUMPED, libc::WEXITED));
+    assert_eq!(kernel.living_children(), 0);
+}
+
+#[test]
+fn who_has_no_child_has_none_in_the_model() {
+    let mut kernel = fresh();
+    let child = |pid: i64, signal: i32| call(libc::SYS_clone, pid, &[signal.into()]);
+    let none = |pid: i64| call(libc::SYS_wait4, -i64::from(libc::ECHILD), &[pid, 0, 0]);
+    kernel.takes(child(101, libc::SIGCHLD));
+    kernel.takes(child(102, libc::SIGCHLD));
+    kernel.takes(child(103, 0));
+    kernel.takes(none(101));
+    assert_eq!(kernel.identity().children.keys().copied().collect::<Vec<_>>(), [102, 103]);
+    // Who sends no SIGCHLD is not waited for without __WALL.
+    kernel.takes(none(-1));
+    assert_eq!(kernel.identity().children.keys().copied().collect::<Vec<_>>(), [103]);
+}
+
+#[test]
+fn lost_children_are_killed_ones_that_can_be_waited_for_once() {
+    let mut kernel = fresh();
+    kernel.takes(call(libc::SYS_rt_sigaction, 0, &[17, 0x1000, 0, 8]).input(1, &words(&[0x4000, 0, 0, 0])));
+    kernel.takes(call(libc::SYS_fork, 101, &[]));
+    kernel.takes(call(libc::SYS_fork, 102, &[]));
+    assert_eq!(kernel.killed_child(WaitFor::Any, 0), None);
+    kernel.lose_children();
+    let info = killed_info(101, kernel.identity().uids.real).to_vec();
+    let pending = Pending { signal: libc::SIGCHLD, sent: Sent::Queued(info) };
+    assert_eq!(kernel.signals().pending(), [pending]);
+    assert_eq!(kernel.living_children(), 0);
+    assert_eq!(kernel.killed_child(WaitFor::Process(102), 0), Some(102));
+    assert_eq!(kernel.killed_child(WaitFor::Process(103), 0), None);
+    assert_eq!(kernel.killed_child(WaitFor::Group(0), 0), Some(101));
+    assert_eq!(kernel.killed_child(WaitFor::Group(7), 0), None);
+    kernel.takes(call(libc::SYS_wait4, 101, &[-1, 0x2000, 0]).output(1, &9i32.to_le_bytes()));
+    assert_eq!(kernel.killed_child(WaitFor::Any, 0), Some(102));
+}
+
+#[test]
+fn where_nobody_waits_lost_children_leave_nothing() {
+    let mut kernel = fresh();
+    kernel.takes(call(libc::SYS_fork, 101, &[]));
+    kernel.takes(call(libc::SYS_rt_sigaction, 0, &[17, 0x1000, 0, 8]).input(1, &words(&[1, 0, 0, 0])));
+    kernel.takes(call(libc::SYS_fork, 102, &[]));
+    assert_eq!(kernel.living_children(), 1, "nobody can wait for the second one");
+    kernel.lose_children();
+    assert!(kernel.identity().children.is_empty() && kernel.signals().pending().is_empty());
 }
