@@ -102,6 +102,36 @@ pub enum SegmentRole {
     SigInfo = 8,
     /// A [`crate::position::Position`]: where a signal is delivered. `address` is 0.
     Position = 9,
+    /// A [`FileState`]: of the file that is mapped with MAP_SHARED, or that is mapped so and was changed. `address` is 0.
+    File = 10,
+}
+
+/// A file of the primary that is mapped with MAP_SHARED, as a segment of role [`SegmentRole::File`] holds it: 24 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileState {
+    /// st_dev.
+    pub device: u64,
+    /// st_ino.
+    pub inode: u64,
+    /// Its length in bytes after the call.
+    pub size: u64,
+}
+
+impl FileState {
+    /// As bytes: device, inode, size, little endian.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        [self.device, self.inode, self.size].iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// From the bytes of a segment; `None` when they are not [`FileState::encode`]d.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let [device, inode, size] = words else { return None };
+        let [device, inode, size] = [device, inode, size].map(|word| u64::from_le_bytes(*word));
+        rest.is_empty().then_some(Self { device, inode, size })
+    }
 }
 
 /// One run of bytes that belongs to a record.
@@ -196,6 +226,7 @@ impl SegmentRole {
             7 => Self::Path,
             8 => Self::SigInfo,
             9 => Self::Position,
+            10 => Self::File,
             _ => return None,
         })
     }
@@ -475,7 +506,7 @@ mod tests {
         assert_eq!(with(4, 2), unknown("the flag of a fast call with kind", 2));
         assert_eq!(with(4, 7), unknown("kind", 7));
         assert_eq!(with(5, 0b1110_0101), unknown("flags", 0b1110_0101));
-        assert_eq!(with(52, 10), unknown("segment role", 10));
+        assert_eq!(with(52, 11), unknown("segment role", 11));
         assert_eq!(with(53, 0x40), unknown("segment role", 0x4001));
         assert_eq!(with(63, 1), unknown("padding", 1));
         assert_eq!(with(73, 0), unknown("an address", 0));

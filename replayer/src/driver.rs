@@ -38,6 +38,7 @@ use self::call::shown;
 use crate::bell::Bell;
 use crate::divergence::{Divergence, describe};
 use crate::feed::{Feed, FeedError, Item, is_between_calls};
+use crate::mapped::{MappedError, MappedFiles};
 use crate::progress::{Common, Follower, Progress, is_death};
 pub use crate::progress::{Next, Outputs, Source};
 use crate::restore::Restored;
@@ -60,6 +61,9 @@ pub enum ReplayError {
     /// It could not be brought to a position.
     #[error("the replica: {0}")]
     Place(#[from] PlaceError),
+    /// Memory that stands for a file.
+    #[error("the replica: {0}")]
+    Mapped(#[from] MappedError),
     /// The interceptor inside of it says what cannot be.
     #[error("the replica: {0}")]
     Interceptor(#[from] FeedError),
@@ -116,6 +120,8 @@ pub struct Point {
     pub patches: Patches,
     /// Memory that holds what a file held, and is not mapped from it.
     pub file_areas: FileAreas,
+    /// Memory that stands for files.
+    pub mapped: MappedFiles,
     /// The end of the log that was applied.
     pub lsn: Lsn,
     /// What it shares with its interceptor, which leaves all calls to the tracer.
@@ -133,6 +139,7 @@ pub struct Driver {
     sites: Sites,
     patches: Patches,
     file_areas: FileAreas,
+    mapped: MappedFiles,
     /// The call whose restart code is in rax, and the code.
     returned: Option<(u64, i64)>,
     /// The call at whose return the process stands, and its result.
@@ -181,6 +188,7 @@ impl Driver {
             sites: Sites::default(),
             patches: Patches::default(),
             file_areas,
+            mapped: MappedFiles::default(),
             returned: None,
             last_call: None,
             overwritten: Vec::new(),
@@ -432,8 +440,21 @@ impl Driver {
             let progress = self.common.lock();
             (progress.kernel.clone(), progress.lsn)
         };
-        let Self { sites, patches, file_areas, shared, .. } = self;
-        Ok(Some(Point { stopped, registers, deliver, returned_from, kernel, sites, patches, file_areas, lsn, shared }))
+        let Self { sites, patches, file_areas, mapped, shared, .. } = self;
+        let point = Point {
+            stopped,
+            registers,
+            deliver,
+            returned_from,
+            kernel,
+            sites,
+            patches,
+            file_areas,
+            mapped,
+            lsn,
+            shared,
+        };
+        Ok(Some(point))
     }
 
     /// Ends the process.

@@ -105,8 +105,19 @@ pub fn go_live(
     identity: Identity,
     clock_offset: i64,
 ) -> Result<Living, LiveError> {
-    let Point { stopped, registers, deliver, returned_from, kernel, sites, patches, shared, mut file_areas, .. } =
-        point;
+    let Point {
+        stopped,
+        registers,
+        deliver,
+        returned_from,
+        kernel,
+        sites,
+        patches,
+        shared,
+        mut file_areas,
+        mapped,
+        ..
+    } = point;
     let mut sockets = Resumed::prepare(&kernel, identity.advertise)?;
     if let Some(proxy) = proxy {
         take_over(&kernel, proxy, retained, identity, Some(&mut sockets))?;
@@ -115,8 +126,9 @@ pub fn go_live(
     let mask = stopped.signal_mask()?;
     stopped.set_signal_mask(u64::MAX)?;
     let session = Session::begin(stopped, registers);
+    let session = mappings::close(session, &mapped)?;
     let mut server = courier::Courier::open(session, &kernel)?;
-    let copies = mappings::restore(&mut server, &mut file_areas)?;
+    let copies = mappings::restore(&mut server, &mut file_areas, &mapped)?;
     let mut report = golive::revive(&kernel, &mut server, &mut sockets, golive::Clock::ahead_by(clock_offset))?;
     report.losses.extend(copies);
     let (stopped, held) = server.close()?.end()?;

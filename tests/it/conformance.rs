@@ -36,7 +36,7 @@ guests! {
     posix_timers_refused ppoll prctl pread_pwrite prlimit proc_self pselect rdtsc rdtsc_blocked rdtsc_in_handler
     rdtsc_storm rdtscp read_interrupted read_restarted receive_flags receive_timeout recursion restart_calls
     rw_vector sa_nodefer sa_resethand sa_resethand_nested sched segv_contents segv_recovered select sendfile
-    sendmmsg sendmsg setitimer setsid shared_memory_refused shared_write_refused sigaction_all sigaltstack
+    sendmmsg sendmsg setitimer setsid shared_memory_refused shared_write shared_write_refused shared_write_sigbus sigaction_all sigaltstack
     sigaltstack_disarmed sigbus siginfo sigio siglongjmp signal_delivery_order signal_mask_in_handler
     signal_queue_order signalfd signalfd_many signals_ignored sigpending_limit sigprocmask_pending
     sigreturn_broken sigreturn_registers sigreturn_vectors sigsuspend sigsys_default sigtimedwait sleep

@@ -11,6 +11,7 @@ mod guest;
 mod hosts;
 mod interceptor;
 mod ipv6;
+mod mapped;
 mod placement;
 mod programs;
 mod recording;

@@ -72,7 +72,7 @@ macro_rules! storms {
     };
 }
 
-storms! { memory registers strings x87 vectors recursion spin trees }
+storms! { memory registers strings x87 vectors recursion spin trees mapped }
 
 /// An interpreter, whose loops differ in what lies deep in its memory only.
 #[test]

@@ -16,6 +16,7 @@ mod signal;
 mod tap;
 mod time;
 mod vsyscall;
+mod writers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use thiserror::Error;
 
 use self::inside::Inside;
 use self::journal::Journal;
-pub use self::memory::{FileAreas, SharedCopy};
+pub use self::memory::{FileAreas, FileId, Mapped, SharedCopy, Standing, maps_shared_file};
 pub use self::outside::Outside;
 use self::pace::{Pace, Stopper};
 use self::signal::Ran;
@@ -148,6 +149,8 @@ pub struct Recorder<'a> {
     pid: i32,
     sites: Sites,
     file_areas: FileAreas,
+    /// How long files that are or were mapped are.
+    file_sizes: BTreeMap<FileId, u64>,
     /// Signals taken while the server ran its own code.
     held: VecDeque<Held>,
     /// The call that can be resumed by restart_syscall.
@@ -225,6 +228,7 @@ impl<'a> Recorder<'a> {
             pid: 0,
             sites,
             file_areas: FileAreas::default(),
+            file_sizes: BTreeMap::new(),
             held: VecDeque::new(),
             restart: None,
             at_exit: None,
@@ -558,7 +562,7 @@ impl<'a> Recorder<'a> {
         {
             return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EINVAL))));
         }
-        if let Some(what) = self.file_areas.refuses(call) {
+        if let Some(what) = self.writes_a_used_file(call) {
             return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EACCES))));
         }
         Ok(syscall::resolve(call.number, &call.args).map_err(|refusal| self.warn(&refusal)))
@@ -672,17 +676,18 @@ impl Recorder<'_> {
         match flow.shape.number {
             nr::BIND | nr::LISTEN | nr::ACCEPT | nr::ACCEPT4 | nr::CONNECT => self.after_net(stopped, flow, result),
             nr::GETSOCKNAME | nr::GETPEERNAME | nr::GETSOCKOPT => self.after_net(stopped, flow, result),
-            nr::MMAP | nr::MUNMAP | nr::MREMAP | nr::MADVISE => self.after_memory(stopped, flow, result),
+            nr::MMAP | nr::MUNMAP | nr::MREMAP | nr::MADVISE | nr::MPROTECT => self.after_memory(stopped, flow, result),
             nr::WRITE | nr::WRITEV | nr::PWRITE64 | nr::PWRITEV | nr::PWRITEV2 | nr::SENDFILE => {
                 self.after_file_change(stopped, flow, result);
                 Ok(())
             }
-            nr::COPY_FILE_RANGE | nr::FTRUNCATE | nr::FALLOCATE => {
+            nr::COPY_FILE_RANGE | nr::FTRUNCATE | nr::FALLOCATE | nr::TRUNCATE => {
                 self.after_file_change(stopped, flow, result);
                 Ok(())
             }
             nr::OPEN | nr::OPENAT | nr::OPENAT2 | nr::CREAT if result >= 0 => {
                 self.path_of(stopped.pid(), &format!("fd/{result}"), flow);
+                self.after_truncating_open(stopped, flow, result);
                 Ok(())
             }
             nr::CHDIR | nr::FCHDIR | nr::CHROOT if result == 0 => {

@@ -76,6 +76,9 @@ impl Driver {
             self.overwritten.clear();
         }
         let interrupted = signals::is_restart(record.result) || record.result == -i64::from(libc::EINTR);
+        if let Some(state) = self.file_of(lsn, record)?.filter(|_| record.number != nr::MMAP) {
+            self.mapped.changed(state)?;
+        }
         for segment in record.segments.iter().filter(|s| s.role == SegmentRole::Out) {
             let Some(place) = segment.place(&call.args) else {
                 let found = format!("no place for it: the call {}", shown(&call));
@@ -93,7 +96,7 @@ impl Driver {
             let there =
                 record.result < 0 && stopped.bytes(place, segment.bytes.len()).is_ok_and(|b| b == segment.bytes);
             if !there {
-                stopped.write(place, &segment.bytes)?;
+                self.mapped.write(&stopped, &self.file_areas, place, &segment.bytes)?;
             }
         }
         let (bulk, check) = match syscall::at_exit(&gathered, shape, &call.args, record.result, &stopped) {

@@ -34,9 +34,6 @@ pub(super) const fn child(status: i32) -> Expected {
     refused(status, "refused clone (system call 56)", CHILD)
 }
 
-/// Why a program fails that shares memory through a file.
-pub(super) const SHARED: &str = "it maps a file with MAP_SHARED and PROT_WRITE: refused, EACCES";
-
 /// It starts a second thread.
 pub(super) const THREAD: Expected = Expected::Fails(Failure {
     status: 122,
