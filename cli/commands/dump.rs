@@ -53,6 +53,7 @@ fn as_json(entry: &Entry) -> serde_json::Value {
         Kind::Epoch => "epoch",
         Kind::Patch => "patch",
         Kind::End => "end",
+        Kind::Exec => "exec",
     };
     let segments: Vec<_> = record
         .segments

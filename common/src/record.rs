@@ -53,6 +53,10 @@ pub enum Kind {
     Position = 9,
     /// The server has ended: result = wait status as of waitpid(2). Nothing follows.
     End = 6,
+    /// The server has become another program: number and arguments of the call, which its check includes as that of a call; the
+    /// process as it stands before its first instruction ([`SegmentRole::Snapshot`], and its memory as `Out` segments);
+    /// [`SegmentRole::Path`] is the name that it has now.
+    Exec = 7,
 }
 
 /// Where a signal is delivered, relative to the calls around its record.
@@ -104,6 +108,8 @@ pub enum SegmentRole {
     Position = 9,
     /// A [`FileState`]: of the file that is mapped with MAP_SHARED, or that is mapped so and was changed. `address` is 0.
     File = 10,
+    /// A [`crate::snapshot::Manifest`], encoded, without a kernel-state model: the program that the server has become. `address` is 0.
+    Snapshot = 11,
 }
 
 /// A file of the primary that is mapped with MAP_SHARED, as a segment of role [`SegmentRole::File`] holds it: 24 bytes.
@@ -208,6 +214,7 @@ impl Kind {
             4 => Self::Epoch,
             5 => Self::Patch,
             6 => Self::End,
+            7 => Self::Exec,
             9 => Self::Position,
             _ => return None,
         })
@@ -227,6 +234,7 @@ impl SegmentRole {
             8 => Self::SigInfo,
             9 => Self::Position,
             10 => Self::File,
+            11 => Self::Snapshot,
             _ => return None,
         })
     }
@@ -504,9 +512,9 @@ mod tests {
     #[test]
     fn what_is_outside_of_the_format_is_refused() {
         assert_eq!(with(4, 2), unknown("the flag of a fast call with kind", 2));
-        assert_eq!(with(4, 7), unknown("kind", 7));
+        assert_eq!(with(4, 8), unknown("kind", 8));
         assert_eq!(with(5, 0b1110_0101), unknown("flags", 0b1110_0101));
-        assert_eq!(with(52, 11), unknown("segment role", 11));
+        assert_eq!(with(52, 12), unknown("segment role", 12));
         assert_eq!(with(53, 0x40), unknown("segment role", 0x4001));
         assert_eq!(with(63, 1), unknown("padding", 1));
         assert_eq!(with(73, 0), unknown("an address", 0));

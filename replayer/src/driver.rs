@@ -9,6 +9,7 @@
 
 mod call;
 mod deliver;
+mod exec;
 mod execute;
 
 use std::sync::Arc;
@@ -41,7 +42,7 @@ use crate::feed::{Feed, FeedError, Item, is_between_calls};
 use crate::mapped::{MappedError, MappedFiles};
 use crate::progress::{Common, Follower, Progress, is_death};
 pub use crate::progress::{Next, Outputs, Source};
-use crate::restore::Restored;
+use crate::restore::{RestoreError, Restored};
 
 /// Why a log could not be followed.
 #[derive(Debug, Error)]
@@ -61,6 +62,9 @@ pub enum ReplayError {
     /// It could not be brought to a position.
     #[error("the replica: {0}")]
     Place(#[from] PlaceError),
+    /// The program that the server has become could not be put into it.
+    #[error("the replica: {0}")]
+    Restore(#[from] RestoreError),
     /// Memory that stands for a file.
     #[error("the replica: {0}")]
     Mapped(#[from] MappedError),
@@ -256,7 +260,7 @@ impl Driver {
                     self.settle(interrupted)?;
                     return Ok(Outcome::Drained);
                 }
-                Some(Kind::Call) if stands => self.go_on(progress)?,
+                Some(Kind::Call | Kind::Exec) if stands => self.go_on(progress)?,
                 None => {
                     drop(progress);
                     common.bell.wait(seen, None);
@@ -325,13 +329,14 @@ impl Driver {
         match record.kind {
             Kind::Call => self.last_call = Some((record.number.into(), record.result)),
             Kind::Patch | Kind::Epoch => {}
-            Kind::Signal | Kind::Instruction | Kind::Position | Kind::End => self.last_call = None,
+            Kind::Signal | Kind::Instruction | Kind::Position | Kind::End | Kind::Exec => self.last_call = None,
         }
         let mut passed_over = false;
         match record.kind {
             Kind::Call => self.call(lsn, &record, progress)?,
             Kind::Signal => self.signal(lsn, &record, progress)?,
             Kind::Instruction => self.instruction(lsn, &record, &progress.kernel)?,
+            Kind::Exec => self.exec(lsn, &record, &progress.kernel)?,
             Kind::Patch => self.patch(&record)?,
             Kind::Epoch => {}
             // What comes behind it is known already: the process need not stand here.

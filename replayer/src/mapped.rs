@@ -89,6 +89,17 @@ impl MappedFiles {
         Ok((session, number))
     }
 
+    /// All of it goes: the process has become another program.
+    ///
+    /// # Errors
+    /// When the process fails.
+    pub(crate) fn close(&mut self, mut session: Session) -> Result<Session, MappedError> {
+        for standing in std::mem::take(&mut self.0).into_values() {
+            session = session.call(nr::CLOSE.into(), [standing.number, 0, 0, 0, 0, 0])?.0;
+        }
+        Ok(session)
+    }
+
     /// Empties a part of what stands for a file: the content of each part of it that is mapped anew comes with its record.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ guests! {
     copy_file_range cpu_timers cpuid_leaves death_by_alarm death_by_kill death_by_segv death_by_term
     death_by_virtual_timer death_in_a_loop descriptors_many devices directories directory_positions dlopen dup
     efault efault_partial efault_structures environment epipe epoll epoll_edges epoll_many epoll_pwait errors
-    event_loop eventfd execution_state execve_refused exit_at_once exit_handlers exit_in_handler exit_raw
+    event_loop eventfd exec exec_itself exec_refused execution_state exit_at_once exit_handlers exit_in_handler exit_raw
     failed_with_effect fault_in_handler_kills fault_retry faults_handled fcntl_flags fcntl_locks file_length
     file_shows_writes file_size_limit file_times float_faults float_modes flock fork_refused frame_nowhere futex
     generated_code getaddrinfo getdents getrandom handler_entry handlers_computing handlers_nested heap ids ignored_fault_kills

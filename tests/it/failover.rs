@@ -8,6 +8,7 @@
 
 mod anywhere;
 mod events;
+mod exec;
 mod files;
 mod identity;
 mod memory;

@@ -5,6 +5,7 @@ mod clients;
 mod compression;
 mod conformance;
 mod errors;
+mod exec;
 mod failover;
 mod forged_log;
 mod guest;

@@ -74,6 +74,12 @@ macro_rules! storms {
 
 storms! { memory registers strings x87 vectors recursion spin trees mapped }
 
+/// In a program that the server has become.
+#[test]
+fn after_exec() {
+    storm("exec-registers");
+}
+
 /// An interpreter, whose loops differ in what lies deep in its memory only.
 #[test]
 fn interpreter() {

@@ -6,6 +6,7 @@ pub mod capture;
 pub mod clock;
 pub mod control;
 pub mod cpu;
+mod hand;
 pub mod inject;
 pub mod instructions;
 pub mod interceptor;

@@ -4,6 +4,7 @@
 //! moved aside by an [`Outside`]. The kernel-state model is applied to each record, as it will be at the backup.
 
 mod descriptors;
+mod exec;
 mod fs;
 mod identity;
 mod inside;
@@ -91,6 +92,12 @@ pub enum RecordingError {
     /// A call inside of it failed.
     #[error(transparent)]
     Inject(#[from] InjectError),
+    /// What it has become could not be prepared.
+    #[error("after exec: {0}")]
+    Launch(#[from] crate::launch::LaunchError),
+    /// What it has become could not be captured.
+    #[error("after exec: {0}")]
+    Capture(#[from] crate::capture::CaptureError),
     /// Its memory is not what the call made of it.
     #[error("after {call}: {fault}")]
     Memory {
@@ -503,6 +510,7 @@ impl<'a> Recorder<'a> {
                 return Ok(Next::Go(stopped, 0));
             }
             nr::RT_SIGRETURN => return self.sigreturn(stopped, flow),
+            nr::EXECVE | nr::EXECVEAT => return self.exec(stopped, &regs, flow),
             _ => {}
         }
         let changed = match self.before(&stopped, &regs, &mut flow)? {
@@ -580,9 +588,6 @@ impl<'a> Recorder<'a> {
         let result = -i64::from(errno);
         stopped.skip_call(result)?;
         let number = u16::try_from(call.number).unwrap_or(u16::MAX);
-        if number == nr::EXECVE {
-            self.advise_on_exec(&stopped, call);
-        }
         self.append(&Record::new(Kind::Call, number, result).with_args(&call.args), "a refused call")?;
         self.look_for_signals(&stopped, regs, call.number, None)?;
         Ok(Next::Go(stopped, 0))

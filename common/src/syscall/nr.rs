@@ -202,6 +202,7 @@ pub const SENDMMSG: u16 = 307;
 pub const GETCPU: u16 = 309;
 pub const RENAMEAT2: u16 = 316;
 pub const GETRANDOM: u16 = 318;
+pub const EXECVEAT: u16 = 322;
 pub const MEMBARRIER: u16 = 324;
 pub const COPY_FILE_RANGE: u16 = 326;
 pub const PREADV2: u16 = 327;

@@ -19,8 +19,8 @@ const ROLES: [SegmentRole; 8] = [
     SegmentRole::Path,
     SegmentRole::SigInfo,
 ];
-const KINDS: [Kind; 7] =
-    [Kind::Call, Kind::Signal, Kind::Instruction, Kind::Epoch, Kind::Patch, Kind::Position, Kind::End];
+const KINDS: [Kind; 8] =
+    [Kind::Call, Kind::Signal, Kind::Instruction, Kind::Epoch, Kind::Patch, Kind::Position, Kind::End, Kind::Exec];
 
 pub(crate) fn record() -> impl Strategy<Value = Record> {
     let bytes = prop::collection::vec(any::<u8>(), 0..40);

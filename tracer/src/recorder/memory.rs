@@ -63,6 +63,20 @@ fn is_shared(flags: u64) -> bool {
     abi::int(flags) & libc::MAP_TYPE != libc::MAP_PRIVATE
 }
 
+/// A path as a call was given it, with or without its NUL.
+pub(super) fn given_path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes.split(|&byte| byte == 0).next().unwrap_or_default()))
+}
+
+/// How ftrun reaches what a path is for a process.
+pub(super) fn reached(pid: i32, given: &[u8]) -> PathBuf {
+    let (given, base) = (given_path(given), PathBuf::from(format!("/proc/{pid}")));
+    if let Ok(own) = given.strip_prefix("/proc/self") {
+        return base.join(own);
+    }
+    given.strip_prefix("/").map_or_else(|_| base.join("cwd").join(given), |inner| base.join("root").join(inner))
+}
+
 /// Whether a call is mmap(2) of a file with MAP_SHARED.
 #[must_use]
 pub fn maps_shared_file(number: u16, args: &[u64; 6]) -> bool {
@@ -472,7 +486,7 @@ impl Recorder<'_> {
         let (pid, args) = (stopped.pid(), &flow.call.args);
         let fd = abi::int(if flow.shape.number == nr::COPY_FILE_RANGE { args[2] } else { args[0] });
         let path = match flow.shape.number {
-            nr::TRUNCATE => self.path_given(pid, flow),
+            nr::TRUNCATE => reached(pid, flow.gathered.inputs.first().map_or(&[], |segment| segment.bytes.as_slice())),
             _ if matches!(self.kernel().object(fd), Some(Object::File(_) | Object::Inherited(_))) => {
                 descriptor_path(pid, fd)
             }
@@ -510,14 +524,6 @@ impl Recorder<'_> {
         {
             self.show_file(stopped, flow, state, 0, u64::MAX);
         }
-    }
-
-    /// The file that the call names by its first argument.
-    fn path_given(&self, pid: i32, flow: &InCall) -> PathBuf {
-        let given = flow.gathered.inputs.first().map(|segment| segment.bytes.as_slice()).unwrap_or_default();
-        let given = Path::new(OsStr::from_bytes(given.split(|&byte| byte == 0).next().unwrap_or_default()));
-        let base = PathBuf::from(format!("/proc/{pid}"));
-        given.strip_prefix("/").map_or_else(|_| base.join("cwd").join(given), |inner| base.join("root").join(inner))
     }
 
     /// Puts into the record what memory shows of a part of a file that a call has changed.
