@@ -54,6 +54,7 @@ fn as_json(entry: &Entry) -> serde_json::Value {
         Kind::Patch => "patch",
         Kind::End => "end",
         Kind::Memory => "memory",
+        Kind::Exec => "exec",
     };
     let segments: Vec<_> = record
         .segments

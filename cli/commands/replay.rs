@@ -53,7 +53,7 @@ impl Told {
     fn take(&mut self, record: &Record) {
         self.records += 1;
         match record.kind {
-            Kind::Call => self.calls += 1,
+            Kind::Call | Kind::Exec => self.calls += 1,
             Kind::Signal => self.signals += 1,
             Kind::Instruction => self.instructions += 1,
             Kind::Memory => {

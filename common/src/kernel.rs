@@ -57,7 +57,7 @@ pub use timer::{IntervalTimers, Setting};
 use crate::codec::{self, CodecError};
 use crate::ids::{ConnId, Epoch};
 use crate::orders::{ListenerId, Progress};
-use crate::record::{Instruction, Kind, Record};
+use crate::record::{Instruction, Kind, Record, SegmentRole};
 use call::Call;
 use connections::Aside;
 
@@ -284,6 +284,10 @@ impl Kernel {
                 Ok(())
             }
             Kind::Patch | Kind::Memory => Ok(()),
+            Kind::Exec => {
+                self.exec(record.bytes_of(SegmentRole::Path).unwrap_or_default());
+                Ok(())
+            }
         }
     }
 

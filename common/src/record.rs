@@ -56,6 +56,10 @@ pub enum Kind {
     /// A digest of the server's memory where it makes its next call, which is made outside: number = [`crate::memory::Scope`]; result
     /// = pages that are not zero; check as [`crate::memory`] says; one segment of role [`SegmentRole::Pages`].
     Memory = 8,
+    /// The server has become another program: number and arguments of the call, which its check includes as that of a call; the
+    /// process as it stands before its first instruction ([`SegmentRole::Snapshot`], and its memory as `Out` segments);
+    /// [`SegmentRole::Path`] is the name that it has now.
+    Exec = 7,
 }
 
 /// Where a signal is delivered, relative to the calls around its record.
@@ -107,6 +111,38 @@ pub enum SegmentRole {
     Position = 9,
     /// Digests of pages, [`crate::memory::Pages`]. `address` is 0.
     Pages = 11,
+    /// A [`FileState`]: of the file that is mapped with MAP_SHARED, or that is mapped so and was changed. `address` is 0.
+    File = 10,
+    /// A [`crate::snapshot::Manifest`], encoded, without a kernel-state model: the program that the server has become. `address` is 0.
+    Snapshot = 12,
+}
+
+/// A file of the primary that is mapped with MAP_SHARED, as a segment of role [`SegmentRole::File`] holds it: 24 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileState {
+    /// st_dev.
+    pub device: u64,
+    /// st_ino.
+    pub inode: u64,
+    /// Its length in bytes after the call.
+    pub size: u64,
+}
+
+impl FileState {
+    /// As bytes: device, inode, size, little endian.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        [self.device, self.inode, self.size].iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// From the bytes of a segment; `None` when they are not [`FileState::encode`]d.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let [device, inode, size] = words else { return None };
+        let [device, inode, size] = [device, inode, size].map(|word| u64::from_le_bytes(*word));
+        rest.is_empty().then_some(Self { device, inode, size })
+    }
 }
 
 /// One run of bytes that belongs to a record.
@@ -183,6 +219,7 @@ impl Kind {
             4 => Self::Epoch,
             5 => Self::Patch,
             6 => Self::End,
+            7 => Self::Exec,
             8 => Self::Memory,
             9 => Self::Position,
             _ => return None,
@@ -203,6 +240,8 @@ impl SegmentRole {
             8 => Self::SigInfo,
             9 => Self::Position,
             11 => Self::Pages,
+            10 => Self::File,
+            12 => Self::Snapshot,
             _ => return None,
         })
     }
@@ -480,9 +519,9 @@ mod tests {
     #[test]
     fn what_is_outside_of_the_format_is_refused() {
         assert_eq!(with(4, 2), unknown("the flag of a fast call with kind", 2));
-        assert_eq!(with(4, 7), unknown("kind", 7));
+        assert_eq!(with(4, 8), unknown("kind", 8));
         assert_eq!(with(5, 0b1110_0101), unknown("flags", 0b1110_0101));
-        assert_eq!(with(52, 10), unknown("segment role", 10));
+        assert_eq!(with(52, 12), unknown("segment role", 12));
         assert_eq!(with(53, 0x40), unknown("segment role", 0x4001));
         assert_eq!(with(63, 1), unknown("padding", 1));
         assert_eq!(with(73, 0), unknown("an address", 0));

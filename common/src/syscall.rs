@@ -4,6 +4,7 @@
 //! direction and how long ([`Pointer`]). [`resolve`] finds the shape of an actual call; multiplexed calls (ioctl, fcntl, prctl
 //! ...) have one shape for each known operation. What is not in the table is refused by name.
 
+pub mod exec;
 pub mod gather;
 pub mod names;
 pub mod nr;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use common::ids::Lsn;
-use common::record::{Kind, Record};
+use common::record::{Kind, Record, SegmentRole};
 use common::syscall;
 use tracer::tracee::Registers;
 
@@ -64,9 +64,15 @@ pub fn describe(record: &Record) -> String {
         Kind::Position => "a position".into(),
         Kind::Epoch => format!("epoch {}", record.arg(0)),
         Kind::Patch => format!("patch of {} sites", record.segments.len()),
+        Kind::Exec => format!("{} of {}", call_name(record), String::from_utf8_lossy(name_of(record))),
         Kind::End => format!("end, wait status {:#x}", record.result),
         Kind::Memory => format!("memory of {} pages", record.result),
     }
+}
+
+/// The name that the process has after an exec.
+fn name_of(record: &Record) -> &[u8] {
+    record.bytes_of(SegmentRole::Path).unwrap_or_default()
 }
 
 /// The name of the call that a record is about, with its operation.

@@ -9,6 +9,7 @@
 
 mod call;
 mod deliver;
+mod exec;
 mod execute;
 mod memory;
 
@@ -39,9 +40,10 @@ use self::call::shown;
 use crate::bell::Bell;
 use crate::divergence::{Divergence, describe};
 use crate::feed::{Feed, FeedError, Item, is_between_calls};
+use crate::mapped::{MappedError, MappedFiles};
 use crate::progress::{Common, Follower, Progress, is_death};
 pub use crate::progress::{Next, Outputs, Source};
-use crate::restore::Restored;
+use crate::restore::{RestoreError, Restored};
 
 /// Why a log could not be followed.
 #[derive(Debug, Error)]
@@ -61,6 +63,12 @@ pub enum ReplayError {
     /// It could not be brought to a position.
     #[error("the replica: {0}")]
     Place(#[from] PlaceError),
+    /// The program that the server has become could not be put into it.
+    #[error("the replica: {0}")]
+    Restore(#[from] RestoreError),
+    /// Memory that stands for a file.
+    #[error("the replica: {0}")]
+    Mapped(#[from] MappedError),
     /// The interceptor inside of it says what cannot be.
     #[error("the replica: {0}")]
     Interceptor(#[from] FeedError),
@@ -117,6 +125,8 @@ pub struct Point {
     pub patches: Patches,
     /// Memory that holds what a file held, and is not mapped from it.
     pub file_areas: FileAreas,
+    /// Memory that stands for files.
+    pub mapped: MappedFiles,
     /// The end of the log that was applied.
     pub lsn: Lsn,
     /// What it shares with its interceptor, which leaves all calls to the tracer.
@@ -134,6 +144,7 @@ pub struct Driver {
     sites: Sites,
     patches: Patches,
     file_areas: FileAreas,
+    mapped: MappedFiles,
     /// The call whose restart code is in rax, and the code.
     returned: Option<(u64, i64)>,
     /// The call at whose return the process stands, and its result.
@@ -182,6 +193,7 @@ impl Driver {
             sites: Sites::default(),
             patches: Patches::default(),
             file_areas,
+            mapped: MappedFiles::default(),
             returned: None,
             last_call: None,
             overwritten: Vec::new(),
@@ -249,7 +261,7 @@ impl Driver {
                     self.settle(interrupted)?;
                     return Ok(Outcome::Drained);
                 }
-                Some(Kind::Call | Kind::Memory) if stands => self.go_on(progress)?,
+                Some(Kind::Call | Kind::Memory | Kind::Exec) if stands => self.go_on(progress)?,
                 None => {
                     drop(progress);
                     common.bell.wait(seen, None);
@@ -318,13 +330,16 @@ impl Driver {
         match record.kind {
             Kind::Call => self.last_call = Some((record.number.into(), record.result)),
             Kind::Patch | Kind::Epoch => {}
-            Kind::Signal | Kind::Instruction | Kind::Position | Kind::End | Kind::Memory => self.last_call = None,
+            Kind::Signal | Kind::Instruction | Kind::Position | Kind::End | Kind::Memory | Kind::Exec => {
+                self.last_call = None;
+            }
         }
         let mut passed_over = false;
         match record.kind {
             Kind::Call => self.call(lsn, &record, progress)?,
             Kind::Signal => self.signal(lsn, &record, progress)?,
             Kind::Instruction => self.instruction(lsn, &record, &progress.kernel)?,
+            Kind::Exec => self.exec(lsn, &record, &progress.kernel)?,
             Kind::Patch => self.patch(&record)?,
             Kind::Epoch => {}
             // What comes behind it is known already: the process need not stand here.
@@ -434,8 +449,21 @@ impl Driver {
             let progress = self.common.lock();
             (progress.kernel.clone(), progress.lsn)
         };
-        let Self { sites, patches, file_areas, shared, .. } = self;
-        Ok(Some(Point { stopped, registers, deliver, returned_from, kernel, sites, patches, file_areas, lsn, shared }))
+        let Self { sites, patches, file_areas, mapped, shared, .. } = self;
+        let point = Point {
+            stopped,
+            registers,
+            deliver,
+            returned_from,
+            kernel,
+            sites,
+            patches,
+            file_areas,
+            mapped,
+            lsn,
+            shared,
+        };
+        Ok(Some(point))
     }
 
     /// Ends the process.

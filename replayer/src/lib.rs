@@ -7,6 +7,7 @@ pub mod feed;
 pub mod golive;
 pub mod intake;
 pub mod live;
+pub mod mapped;
 mod progress;
 pub mod restore;
 pub mod retained;

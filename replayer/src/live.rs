@@ -106,7 +106,17 @@ pub fn go_live(
     clock_offset: i64,
 ) -> Result<Living, LiveError> {
     let Point {
-        stopped, registers, deliver, returned_from, mut kernel, sites, patches, shared, mut file_areas, ..
+        stopped,
+        registers,
+        deliver,
+        returned_from,
+        mut kernel,
+        sites,
+        patches,
+        shared,
+        mut file_areas,
+        mapped,
+        ..
     } = point;
     kernel.lose_children();
     let mut sockets = Resumed::prepare(&kernel, identity.advertise)?;
@@ -117,8 +127,9 @@ pub fn go_live(
     let mask = stopped.signal_mask()?;
     stopped.set_signal_mask(u64::MAX)?;
     let session = Session::begin(stopped, registers);
+    let session = mappings::close(session, &mapped)?;
     let mut server = courier::Courier::open(session, &kernel)?;
-    let copies = mappings::restore(&mut server, &mut file_areas)?;
+    let copies = mappings::restore(&mut server, &mut file_areas, &mapped)?;
     let mut report = golive::revive(&kernel, &mut server, &mut sockets, golive::Clock::ahead_by(clock_offset))?;
     report.losses.extend(copies);
     let (stopped, held) = server.close()?.end()?;

@@ -182,14 +182,18 @@ impl Progress {
             Kind::Epoch => {}
             // The process stands at the beginning of a call.
             Kind::Memory => self.free = true,
-            Kind::Signal | Kind::Instruction | Kind::Patch | Kind::Position | Kind::End => self.free = false,
+            Kind::Signal | Kind::Instruction | Kind::Patch | Kind::Position | Kind::End | Kind::Exec => {
+                self.free = false;
+            }
         }
         if self.last.len() == KEPT_RECORDS {
             self.last.pop_front();
         }
-        if record.kind == Kind::Call {
-            // They may be long, and are not shown.
-            record.segments = Vec::new();
+        // They may be long, and are not shown.
+        match record.kind {
+            Kind::Call => record.segments = Vec::new(),
+            Kind::Exec => record.segments.retain(|segment| segment.role == SegmentRole::Path),
+            _ => {}
         }
         self.last.push_back((lsn, record));
         self.applied += 1;

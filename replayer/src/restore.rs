@@ -15,11 +15,14 @@ use tracer::inject::{self, InjectError, Session};
 use tracer::interceptor::{self, shared::Shared};
 use tracer::launch::{self, LaunchError};
 use tracer::recorder::FileAreas;
+use tracer::signals;
 use tracer::sys::ptrace;
-use tracer::tracee::{Stopped, TraceeError};
+use tracer::tracee::{Registers, Stopped, TraceeError};
 
 const PR_SET_MM: u64 = 35;
 const PR_SET_MM_MAP: u64 = 14;
+/// sizeof(struct robust_list_head): the kernel takes no other length.
+const ROBUST_LIST_LEN: u64 = 24;
 
 /// Why a snapshot cannot be restored.
 #[derive(Debug, Error)]
@@ -102,6 +105,41 @@ pub fn restore(
     let shared = Arc::new(Shared::new().map_err(RestoreError::Shared)?);
     let stopped = launch::blank(cpu, &shared)?;
     let provisional = launch::provisional(&stopped)?;
+    let stopped = fill(stopped, manifest, regs, &kernel, contents)?;
+    provisional.keep();
+    let file_areas = FileAreas::in_snapshot(&manifest.memory);
+    Ok(Restored { stopped, kernel, shared, file_areas, lsn: manifest.lsn })
+}
+
+/// Makes a replica become the program that the server has become: `manifest` says what its process is then, `kernel` what the
+/// kernel holds for it, `before` what it held until now. The replica stays the same process, and keeps ftrun's own memory.
+///
+/// # Errors
+/// When the snapshot is incomplete or does not fit this machine.
+pub(crate) fn replace(
+    stopped: Stopped,
+    manifest: &Manifest,
+    kernel: &Kernel,
+    before: &Kernel,
+    contents: &dyn ContentSource,
+) -> Result<Stopped, RestoreError> {
+    let lacking = manifest.cpu.missing_from(&tracer::cpu::features());
+    if !lacking.is_empty() {
+        return Err(RestoreError::Features(lacking));
+    }
+    let regs =
+        ptrace::registers_from_bytes(&manifest.registers).ok_or(RestoreError::Registers(manifest.registers.len()))?;
+    let stopped = fill(stopped, manifest, regs, kernel, contents)?;
+    Ok(signals::disable_altstack(stopped, before.signals())?)
+}
+
+fn fill(
+    stopped: Stopped,
+    manifest: &Manifest,
+    regs: Registers,
+    kernel: &Kernel,
+    contents: &dyn ContentSource,
+) -> Result<Stopped, RestoreError> {
     let pid = stopped.pid();
     let mut session = Session::begin(stopped, regs);
     for mapping in launch::maps(pid)? {
@@ -115,14 +153,12 @@ pub fn restore(
         session = map(session, area, contents)?;
     }
     session = set_layout(session, manifest)?;
-    session = set_signals(session, &kernel)?;
+    session = set_signals(session, kernel)?;
     session.process().write(inject::SCRATCH, &vec![0; inject::SCRATCH_LEN])?;
     let (stopped, _) = session.end()?;
     stopped.set_xstate(&manifest.xstate)?;
     stopped.set_signal_mask(kernel.mask())?;
-    provisional.keep();
-    let file_areas = FileAreas::in_snapshot(&manifest.memory);
-    Ok(Restored { stopped, kernel, shared, file_areas, lsn: manifest.lsn })
+    Ok(stopped)
 }
 
 /// Limits decide where a stack stops growing and when memory is refused: they are part of the state. Others may differ where
@@ -209,21 +245,15 @@ fn set_signals(mut session: Session, kernel: &Kernel) -> Result<Session, Restore
         session = session.call(nr::RT_SIGACTION.into(), [abi::word(signal), address, 0, 8, 0, 0])?.0;
     }
     if let Some(stack) = kernel.signals().altstack() {
-        let raw = [
-            &stack.base.to_le_bytes()[..],
-            &u64::from(stack.flags.cast_unsigned()).to_le_bytes(),
-            &stack.size.to_le_bytes(),
-        ];
-        let address = session.scratch(&raw.concat())?;
+        let address = session.scratch(&signals::altstack_bytes(stack))?;
         session = session.call(nr::SIGALTSTACK.into(), [address, 0, 0, 0, 0, 0])?.0;
     }
     let identity = kernel.identity();
-    if identity.tid_address != 0 {
-        session = session.call(nr::SET_TID_ADDRESS.into(), [identity.tid_address, 0, 0, 0, 0, 0])?.0;
-    }
-    let (head, len) = identity.robust_list;
-    if head != 0 {
-        session = session.call(nr::SET_ROBUST_LIST.into(), [head, len, 0, 0, 0, 0])?.0;
-    }
+    session = session.call(nr::SET_TID_ADDRESS.into(), [identity.tid_address, 0, 0, 0, 0, 0])?.0;
+    let (head, len) = match identity.robust_list {
+        (0, _) => (0, ROBUST_LIST_LEN),
+        list => list,
+    };
+    session = session.call(nr::SET_ROBUST_LIST.into(), [head, len, 0, 0, 0, 0])?.0;
     Ok(session)
 }

@@ -9,6 +9,7 @@
 mod anywhere;
 mod children;
 mod events;
+mod exec;
 mod files;
 mod identity;
 mod memory;

@@ -72,7 +72,13 @@ macro_rules! storms {
     };
 }
 
-storms! { memory registers strings x87 vectors recursion spin trees }
+storms! { memory registers strings x87 vectors recursion spin trees mapped }
+
+/// In a program that the server has become.
+#[test]
+fn after_exec() {
+    storm("exec-registers");
+}
 
 /// An interpreter, whose loops differ in what lies deep in its memory only.
 #[test]

@@ -5,7 +5,7 @@ mod program;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use common::abi;
@@ -15,6 +15,8 @@ use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
 use thiserror::Error;
 
 pub use self::program::find_program;
+pub(crate) use self::program::{interpreter_of, is_of_another_width};
+use crate::hand;
 use crate::inject::{self, InjectError, Session};
 use crate::interceptor;
 use crate::interceptor::layout as at;
@@ -142,7 +144,7 @@ pub fn launch(command: &Command, shared: &Shared) -> Result<Stopped, LaunchError
         other => other,
     })?;
     let provisional = provisional(&stopped)?;
-    let stopped = prepare(stopped, shared)?;
+    let stopped = prepare(stopped, shared, Some(abi::word(shared.file().as_raw_fd())))?;
     provisional.keep();
     Ok(stopped)
 }
@@ -175,7 +177,8 @@ pub fn blank(cpu: Option<usize>, shared: &Shared) -> Result<Stopped, LaunchError
     let provisional = provisional(&stopped)?;
     let regs = stopped.registers()?;
     let session = Session::begin(stopped, regs);
-    let (stopped, _) = map_interceptor(map_scratch(session)?, shared)?.end()?;
+    let fd = abi::word(shared.file().as_raw_fd());
+    let (stopped, _) = map_interceptor(map_scratch(session)?, fd)?.end()?;
     provisional.keep();
     Ok(stopped)
 }
@@ -262,8 +265,17 @@ fn exec_failure(errno: Errno) -> String {
     }
 }
 
-/// Hides the vDSO, puts ftrun's page in.
-fn prepare(stopped: Stopped, shared: &Shared) -> Result<Stopped, LaunchError> {
+/// Does for the program that a server has become what [`launch`] does for the first one. The process stands at the return of its
+/// execve(2).
+///
+/// # Errors
+/// When it is gone or has no room.
+pub fn enter(stopped: Stopped, shared: &Shared) -> Result<Stopped, LaunchError> {
+    prepare(stopped, shared, None)
+}
+
+/// Hides the vDSO, puts ftrun's page in. `fd` is the number that the process has of the shared memory, if it has one.
+fn prepare(stopped: Stopped, shared: &Shared, fd: Option<u64>) -> Result<Stopped, LaunchError> {
     hide_vdso(&stopped)?;
     let regs = stopped.registers()?;
     // The program's own first bytes serve as the first place for a system call.
@@ -277,7 +289,12 @@ fn prepare(stopped: Stopped, shared: &Shared) -> Result<Stopped, LaunchError> {
     session.process().write(regs.rip, &original)?;
     session.process().write(inject::PAGE, &inject::CODE)?;
     session.use_page();
-    session = map_interceptor(map_scratch(session)?, shared)?;
+    session = map_scratch(session)?;
+    let (handed, fd) = match fd {
+        Some(fd) => (session, fd),
+        None => hand::over(session, shared.file().as_fd())?,
+    };
+    session = map_interceptor(handed, fd)?;
     for area in maps(session.process().pid())? {
         if area.name.starts_with("[vdso") || area.name.starts_with("[vvar") {
             session = session.call(nr::MUNMAP.into(), [area.start, area.end - area.start, 0, 0, 0, 0])?.0;
@@ -295,7 +312,7 @@ fn map_scratch(session: Session) -> Result<Session, LaunchError> {
 }
 
 /// The interceptor's code, room for trampolines, and the shared memory, of which the process has a descriptor until now.
-fn map_interceptor(mut session: Session, shared: &Shared) -> Result<Session, LaunchError> {
+fn map_interceptor(mut session: Session, fd: u64) -> Result<Session, LaunchError> {
     let code = (libc::PROT_READ | libc::PROT_EXEC) as u64;
     let own = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
     for (start, len) in [
@@ -307,7 +324,6 @@ fn map_interceptor(mut session: Session, shared: &Shared) -> Result<Session, Lau
         session = session.call(nr::MMAP.into(), [start, len, code, own, u64::MAX, 0])?.0;
     }
     session.process().write(at::CODE, interceptor::code::IMAGE)?;
-    let fd = abi::word(shared.file().as_raw_fd());
     let data = (libc::PROT_READ | libc::PROT_WRITE) as u64;
     let both = (libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE) as u64;
     let output = at::CONTROL_LEN + at::RING_LEN;

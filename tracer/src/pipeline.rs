@@ -252,7 +252,8 @@ fn is_urgent(record: &Record) -> bool {
                 | nr::DUP2
                 | nr::DUP3
         ),
-        Kind::End | Kind::Epoch | Kind::Position => true,
+        // An exec closes descriptors.
+        Kind::End | Kind::Epoch | Kind::Position | Kind::Exec => true,
         Kind::Signal | Kind::Instruction | Kind::Patch | Kind::Memory => false,
     }
 }

@@ -5,6 +5,7 @@
 
 mod children;
 mod descriptors;
+mod exec;
 mod fs;
 mod identity;
 mod inside;
@@ -17,6 +18,7 @@ mod signal;
 mod tap;
 mod time;
 mod vsyscall;
+mod writers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -33,7 +35,7 @@ use thiserror::Error;
 
 use self::inside::Inside;
 use self::journal::Journal;
-pub use self::memory::{FileAreas, SharedCopy};
+pub use self::memory::{FileAreas, FileId, Mapped, SharedCopy, Standing, maps_shared_file};
 pub use self::outside::Outside;
 use self::pace::{Pace, Stopper};
 use self::signal::Ran;
@@ -98,6 +100,12 @@ pub enum RecordingError {
     /// A call inside of it failed.
     #[error(transparent)]
     Inject(#[from] InjectError),
+    /// What it has become could not be prepared.
+    #[error("after exec: {0}")]
+    Launch(#[from] crate::launch::LaunchError),
+    /// What it has become could not be captured.
+    #[error("after exec: {0}")]
+    Capture(#[from] crate::capture::CaptureError),
     /// Its memory is not what the call made of it.
     #[error("after {call}: {fault}")]
     Memory {
@@ -159,6 +167,8 @@ pub struct Recorder<'a> {
     pid: i32,
     sites: Sites,
     file_areas: FileAreas,
+    /// How long files that are or were mapped are.
+    file_sizes: BTreeMap<FileId, u64>,
     /// Signals taken while the server ran its own code.
     held: VecDeque<Held>,
     /// The call that can be resumed by restart_syscall.
@@ -240,6 +250,7 @@ impl<'a> Recorder<'a> {
             pid: 0,
             sites,
             file_areas: FileAreas::default(),
+            file_sizes: BTreeMap::new(),
             held: VecDeque::new(),
             restart: None,
             at_exit: None,
@@ -522,6 +533,7 @@ impl<'a> Recorder<'a> {
                 return Ok(Next::Go(stopped, 0));
             }
             nr::RT_SIGRETURN => return self.sigreturn(stopped, flow),
+            nr::EXECVE | nr::EXECVEAT => return self.exec(stopped, &regs, flow),
             _ => {}
         }
         let changed = match self.before(&stopped, &regs, &mut flow)? {
@@ -593,7 +605,7 @@ impl<'a> Recorder<'a> {
         {
             return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EINVAL))));
         }
-        if let Some(what) = self.file_areas.refuses(call) {
+        if let Some(what) = self.writes_a_used_file(call) {
             return Ok(Err(self.warn(&syscall::Refusal::new(what, libc::EACCES))));
         }
         Ok(syscall::resolve(call.number, &call.args).map_err(|refusal| self.warn(&refusal)))
@@ -611,9 +623,6 @@ impl<'a> Recorder<'a> {
         let result = -i64::from(errno);
         stopped.skip_call(result)?;
         let number = u16::try_from(call.number).unwrap_or(u16::MAX);
-        if number == nr::EXECVE {
-            self.advise_on_exec(&stopped, call);
-        }
         let mut record = Record::new(Kind::Call, number, result).with_args(&call.args);
         record.check = Digest::of_refusal(&checked(regs)).finish();
         self.append(&record, "a refused call")?;
@@ -713,17 +722,18 @@ impl Recorder<'_> {
         match flow.shape.number {
             nr::BIND | nr::LISTEN | nr::ACCEPT | nr::ACCEPT4 | nr::CONNECT => self.after_net(stopped, flow, result),
             nr::GETSOCKNAME | nr::GETPEERNAME | nr::GETSOCKOPT => self.after_net(stopped, flow, result),
-            nr::MMAP | nr::MUNMAP | nr::MREMAP | nr::MADVISE => self.after_memory(stopped, flow, result),
+            nr::MMAP | nr::MUNMAP | nr::MREMAP | nr::MADVISE | nr::MPROTECT => self.after_memory(stopped, flow, result),
             nr::WRITE | nr::WRITEV | nr::PWRITE64 | nr::PWRITEV | nr::PWRITEV2 | nr::SENDFILE => {
                 self.after_file_change(stopped, flow, result);
                 Ok(())
             }
-            nr::COPY_FILE_RANGE | nr::FTRUNCATE | nr::FALLOCATE => {
+            nr::COPY_FILE_RANGE | nr::FTRUNCATE | nr::FALLOCATE | nr::TRUNCATE => {
                 self.after_file_change(stopped, flow, result);
                 Ok(())
             }
             nr::OPEN | nr::OPENAT | nr::OPENAT2 | nr::CREAT if result >= 0 => {
                 self.path_of(stopped.pid(), &format!("fd/{result}"), flow);
+                self.after_truncating_open(stopped, flow, result);
                 Ok(())
             }
             nr::CHDIR | nr::FCHDIR | nr::CHROOT if result == 0 => {

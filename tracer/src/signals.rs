@@ -6,7 +6,7 @@
 
 use common::abi;
 use common::digest::Digest;
-use common::kernel::{Signals, bit};
+use common::kernel::{AltStack, Signals, bit};
 use common::record::{Kind, Placement, Record, Segment, SegmentRole};
 use common::syscall::nr;
 
@@ -217,4 +217,29 @@ pub fn undo_forced(
 
 fn unexpected(pid: i32, found: Event) -> TraceeError {
     TraceeError::Unexpected { pid, expected: "the delivery of a signal of the log", found: found.name() }
+}
+
+/// struct stack_t as the kernel reads it.
+#[must_use]
+pub fn altstack_bytes(stack: AltStack) -> Vec<u8> {
+    let words = [stack.base, u64::from(stack.flags.cast_unsigned()), stack.size];
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// After an exec: there is no alternate stack, but what the last call about one said is still there and stands in the frames of
+/// signals. Where there was a stack (`before`), it becomes the same on both sides, whatever became of it meanwhile.
+///
+/// # Errors
+/// When the process is gone.
+pub fn disable_altstack(stopped: Stopped, before: &Signals) -> Result<Stopped, InjectError> {
+    if before.altstack().is_none() {
+        return Ok(stopped);
+    }
+    let regs = stopped.registers()?;
+    let session = Session::begin(stopped, regs);
+    let bytes = altstack_bytes(AltStack { base: 0, flags: libc::SS_DISABLE, size: 0 });
+    let address = session.scratch(&bytes)?;
+    let (session, _) = session.call(nr::SIGALTSTACK.into(), [address, 0, 0, 0, 0, 0])?;
+    session.process().write(address, &vec![0; bytes.len()])?;
+    Ok(session.end()?.0)
 }

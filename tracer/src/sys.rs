@@ -2,6 +2,7 @@
 
 pub mod alarm;
 pub mod cpu;
+pub mod mapping;
 pub mod perf;
 pub mod pidfd;
 pub mod process;

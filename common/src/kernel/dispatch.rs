@@ -70,8 +70,7 @@ impl Kernel {
             libc::SYS_setitimer => self.setitimer(call),
             libc::SYS_alarm => self.alarm(call),
             libc::SYS_execve | libc::SYS_execveat => {
-                self.exec();
-                Ok(())
+                Err(call.inconsistent("a call that fails, or a record of an exec", call.result()))
             }
             libc::SYS_fchdir => self.fchdir(call),
             _ => self.called_on_sockets(call),

@@ -200,8 +200,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// execve(2): a new program in the same process.
-    pub(super) fn exec(&mut self) {
+    /// execve(2): a new program in the same process, with this name. Timers, pending signals, the mask, directories and limits stay.
+    pub(super) fn exec(&mut self, name: &[u8]) {
         for fd in self.descriptors.range(0, u32::MAX) {
             if self.descriptors.entry(fd).is_some_and(|d| d.cloexec) {
                 self.close_number(fd);
@@ -210,7 +210,14 @@ impl Kernel {
         self.signals.exec();
         self.identity.tid_address = 0;
         self.identity.robust_list = (0, 0);
-        self.identity.settings.remove(&libc::PR_SET_DUMPABLE);
+        let identity = &mut self.identity;
+        identity.name = name[..name.len().min(NAME_LEN)].to_vec();
+        for ids in [&mut identity.uids, &mut identity.gids] {
+            ids.saved = ids.effective;
+        }
+        for setting in [libc::PR_SET_DUMPABLE, libc::PR_SET_KEEPCAPS] {
+            identity.settings.remove(&setting);
+        }
     }
 }
 

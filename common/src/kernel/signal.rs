@@ -174,6 +174,9 @@ impl Signals {
     /// execve(2): handlers go, what is ignored stays, as do the mask and what is pending.
     pub(super) fn exec(&mut self) {
         self.dispositions.retain(|_, disposition| disposition.handler == SIG_IGN);
+        for disposition in self.dispositions.values_mut() {
+            *disposition = Disposition { handler: SIG_IGN, ..Disposition::default() };
+        }
         self.altstack = None;
     }
 }

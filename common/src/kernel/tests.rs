@@ -31,6 +31,10 @@ pub(super) fn signal(number: i32, args: &[u64]) -> Made {
     Made(Record::new(Kind::Signal, number as u16, 0).with_args(args))
 }
 
+pub(super) fn exec(name: &str) -> Made {
+    Made(Record::new(Kind::Exec, libc::SYS_execve as u16, 0)).with(SegmentRole::Path, name.as_bytes())
+}
+
 impl Made {
     fn segment(mut self, role: SegmentRole, arg: u16, address: u64, bytes: &[u8]) -> Self {
         self.0.segments.push(Segment { address, role, arg, bytes: bytes.to_vec() });

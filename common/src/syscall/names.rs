@@ -15,7 +15,7 @@ pub fn all() -> impl Iterator<Item = (u16, &'static str)> {
 
 #[rustfmt::skip]
 static REFUSED: &[(u16, &str)] = &[
-    (29, "shmget"), (30, "shmat"), (31, "shmctl"), (59, "execve"),
+    (29, "shmget"), (30, "shmat"), (31, "shmctl"),
     (64, "semget"), (65, "semop"), (66, "semctl"), (67, "shmdt"), (68, "msgget"), (69, "msgsnd"), (70, "msgrcv"),
     (71, "msgctl"), (78, "getdents"), (101, "ptrace"), (103, "syslog"), (122, "setfsuid"), (123, "setfsgid"),
     (134, "uselib"), (135, "personality"), (136, "ustat"), (139, "sysfs"), (142, "sched_setparam"),
@@ -39,7 +39,7 @@ static REFUSED: &[(u16, &str)] = &[
     (298, "perf_event_open"), (300, "fanotify_init"), (301, "fanotify_mark"), (303, "name_to_handle_at"),
     (304, "open_by_handle_at"), (305, "clock_adjtime"), (306, "syncfs"), (308, "setns"), (310, "process_vm_readv"),
     (311, "process_vm_writev"), (312, "kcmp"), (313, "finit_module"), (314, "sched_setattr"), (315, "sched_getattr"),
-    (317, "seccomp"), (319, "memfd_create"), (320, "kexec_file_load"), (321, "bpf"), (322, "execveat"),
+    (317, "seccomp"), (319, "memfd_create"), (320, "kexec_file_load"), (321, "bpf"), 
     (323, "userfaultfd"), (324, "membarrier"), (325, "mlock2"), (329, "pkey_mprotect"), (330, "pkey_alloc"),
     (331, "pkey_free"), (333, "io_pgetevents"), (424, "pidfd_send_signal"), (425, "io_uring_setup"),
     (426, "io_uring_enter"), (427, "io_uring_register"), (428, "open_tree"), (429, "move_mount"), (430, "fsopen"),

@@ -76,18 +76,10 @@ const MOVING: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
 const CODE_OR_ZEROCOPY: [i32; 4] =
     [libc::SO_ATTACH_FILTER, libc::SO_ATTACH_BPF, libc::SO_ATTACH_REUSEPORT_CBPF, libc::SO_ZEROCOPY];
 
-fn writes_shared_file(args: &[u64; 6]) -> Option<u64> {
-    let (protection, flags) = (int(args[2]), int(args[3]));
-    let shared_file = flags & (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) == 0;
-    (shared_file && protection & libc::PROT_WRITE != 0).then_some(args[2])
-}
-
 #[rustfmt::skip]
 static RULES: &[Rule] = &[
     Rule { call: nr::MMAP, what: "flag", text: "flags beyond those of mmap(2) up to MAP_FIXED_NOREPLACE; MAP_HUGETLB, MAP_SYNC",
         errno: libc::EINVAL, refused: |args| bits(args[3], !MAPPING) },
-    Rule { call: nr::MMAP, what: "MAP_SHARED and PROT_WRITE of a file, protection", text: "PROT_WRITE of a file with MAP_SHARED",
-        errno: libc::EACCES, refused: writes_shared_file },
     Rule { call: nr::MREMAP, what: "flag", text: "flags other than MREMAP_MAYMOVE, MREMAP_FIXED",
         errno: libc::EINVAL, refused: |args| bits(args[3], !MOVING) },
     Rule { call: nr::MREMAP, what: "old size", text: "an old size of 0",

@@ -9,7 +9,7 @@ use crate::change::{apply, changes};
 use crate::config;
 use crate::meter::measured;
 
-const ROLES: [SegmentRole; 10] = [
+const ROLES: [SegmentRole; 12] = [
     SegmentRole::In,
     SegmentRole::Out,
     SegmentRole::Sent,
@@ -20,9 +20,20 @@ const ROLES: [SegmentRole; 10] = [
     SegmentRole::SigInfo,
     SegmentRole::Position,
     SegmentRole::Pages,
+    SegmentRole::File,
+    SegmentRole::Snapshot,
 ];
-const KINDS: [Kind; 8] =
-    [Kind::Call, Kind::Signal, Kind::Instruction, Kind::Epoch, Kind::Patch, Kind::Position, Kind::End, Kind::Memory];
+const KINDS: [Kind; 9] = [
+    Kind::Call,
+    Kind::Signal,
+    Kind::Instruction,
+    Kind::Epoch,
+    Kind::Patch,
+    Kind::Position,
+    Kind::End,
+    Kind::Memory,
+    Kind::Exec,
+];
 
 pub(crate) fn record() -> impl Strategy<Value = Record> {
     let bytes = prop::collection::vec(any::<u8>(), 0..40);

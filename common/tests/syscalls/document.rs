@@ -36,8 +36,10 @@ const BY_STATE: &str = "
 | what | errno |
 |---|---|
 | clone that starts a second thread | the recording ends, exit status 122 |
-| execve | ENOSYS |
-| mprotect with PROT_WRITE of a file mapped with MAP_SHARED | EACCES |
+| execve, execveat of a program that is set-uid or set-gid | EPERM |
+| execve, execveat of a program for 32 bits | ENOEXEC |
+| mmap with MAP_SHARED and PROT_WRITE of a file, mprotect with PROT_WRITE of one mapped so, while another process has it open for writing or has mapped it with MAP_SHARED, or the server with MAP_PRIVATE | EACCES |
+| mmap with MAP_PRIVATE of a file that is mapped with MAP_SHARED and PROT_WRITE; mmap with MAP_SHARED and PROT_WRITE of a device | EACCES |
 | sendmsg, sendmmsg with descriptors (SCM_RIGHTS) | EINVAL |
 | recvmsg, recvmmsg that bring descriptors from another process | the recording ends, exit status 125 |
 | mmap (fixed), munmap, mprotect, mremap, madvise of ftrun's own area | EINVAL |

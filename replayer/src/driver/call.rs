@@ -4,26 +4,58 @@ use common::abi;
 use common::digest::Digest;
 use common::ids::Lsn;
 use common::record::{Kind, Record, Segment, SegmentRole};
-use common::syscall::{self, Memory, nr};
+use common::syscall::{self, Gathered, Memory, nr};
 use tracer::signals;
-use tracer::tracee::{Call, Event, Registers, call_of, checked};
+use tracer::tracee::{Call, Event, Registers, Stopped, call_of, checked};
 
 use super::{At, Driver, ReplayError, execute};
 use crate::divergence::{call_name, describe};
 use crate::progress::Progress;
 
 impl Driver {
-    pub(super) fn call(&mut self, lsn: Lsn, record: &Record, progress: &mut Progress) -> Result<(), ReplayError> {
+    /// Lets the process come to the call of the record: the number and the logged arguments are the same.
+    pub(super) fn arrive(&mut self, lsn: Lsn, record: &Record) -> Result<(Stopped, Registers), ReplayError> {
         let stopped = match self.advance()? {
             Event::Seccomp(stopped) => stopped,
             other => return Err(self.wrong_stop(lsn, record, other)),
         };
         let regs = stopped.registers()?;
-        let mut call = call_of(&regs);
+        let call = call_of(&regs);
         let other = (0..6).any(|index| record.logged_arg(index).is_some_and(|logged| logged != call.args[index]));
         if call.number != u64::from(record.number) || other {
             return Err(self.diverged(lsn, record, describe(record), format!("the call {}", shown(&call)), Some(regs)));
         }
+        Ok((stopped, regs))
+    }
+
+    /// What the call reads must be what stands in the record.
+    pub(super) fn same_inputs(
+        &self,
+        lsn: Lsn,
+        record: &Record,
+        gathered: &Gathered,
+        regs: &Registers,
+        call: &Call,
+    ) -> Result<(), ReplayError> {
+        let logged = || record.segments.iter().filter(|s| s.role == SegmentRole::In);
+        let comparable = |s| (Segment::place(s, &call.args), s.arg, s.bytes.as_slice());
+        if gathered.inputs.iter().map(comparable).eq(logged().map(comparable)) {
+            return Ok(());
+        }
+        let show = |segments: &mut dyn Iterator<Item = &Segment>| {
+            let one = |s: &Segment| {
+                let place = s.place(&call.args).map_or_else(|| "nowhere".to_owned(), |at| format!("at {at:#x}"));
+                format!("argument {} {place}: {:?}", s.arg, String::from_utf8_lossy(&s.bytes))
+            };
+            segments.map(one).collect::<Vec<_>>().join("; ")
+        };
+        let (expected, found) = (show(&mut logged()), show(&mut gathered.inputs.iter()));
+        Err(self.diverged(lsn, record, expected, found, Some(*regs)))
+    }
+
+    pub(super) fn call(&mut self, lsn: Lsn, record: &Record, progress: &mut Progress) -> Result<(), ReplayError> {
+        let (stopped, regs) = self.arrive(lsn, record)?;
+        let mut call = call_of(&regs);
         let registers = checked(&regs);
         let refused = Digest::of_refusal(&registers).finish();
         if record.check == refused && record.result < 0 {
@@ -49,19 +81,7 @@ impl Driver {
             call.args = args.args;
         }
         let gathered = syscall::at_entry(shape, &call.args, &registers, &stopped);
-        let logged = || record.segments.iter().filter(|s| s.role == SegmentRole::In);
-        let comparable = |s| (Segment::place(s, &call.args), s.arg, s.bytes.as_slice());
-        if !gathered.inputs.iter().map(comparable).eq(logged().map(comparable)) {
-            let show = |segments: &mut dyn Iterator<Item = &Segment>| {
-                let one = |s: &Segment| {
-                    let place = s.place(&call.args).map_or_else(|| "nowhere".to_owned(), |at| format!("at {at:#x}"));
-                    format!("argument {} {place}: {:?}", s.arg, String::from_utf8_lossy(&s.bytes))
-                };
-                segments.map(one).collect::<Vec<_>>().join("; ")
-            };
-            let (expected, found) = (show(&mut logged()), show(&mut gathered.inputs.iter()));
-            return Err(self.diverged(lsn, record, expected, found, Some(regs)));
-        }
+        self.same_inputs(lsn, record, &gathered, &regs, &call)?;
         let stopped = match shape.class {
             class if execute::is_executed(class, record, &stopped, &progress.kernel)? => {
                 if matches!(shape.number, nr::EXIT | nr::EXIT_GROUP) {
@@ -80,6 +100,9 @@ impl Driver {
             self.overwritten.clear();
         }
         let interrupted = signals::is_restart(record.result) || record.result == -i64::from(libc::EINTR);
+        if let Some(state) = self.file_of(lsn, record)?.filter(|_| record.number != nr::MMAP) {
+            self.mapped.changed(state)?;
+        }
         for segment in record.segments.iter().filter(|s| s.role == SegmentRole::Out) {
             let Some(place) = segment.place(&call.args) else {
                 let found = format!("no place for it: the call {}", shown(&call));
@@ -97,7 +120,7 @@ impl Driver {
             let there =
                 record.result < 0 && stopped.bytes(place, segment.bytes.len()).is_ok_and(|b| b == segment.bytes);
             if !there {
-                stopped.write(place, &segment.bytes)?;
+                self.mapped.write(&stopped, &self.file_areas, place, &segment.bytes)?;
             }
         }
         let (bulk, check) = match syscall::at_exit(&gathered, shape, &call.args, record.result, &stopped) {

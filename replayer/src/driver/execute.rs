@@ -3,9 +3,11 @@
 use common::abi;
 use common::ids::Lsn;
 use common::kernel::{Kernel, Object};
-use common::record::{Record, SegmentRole};
+use common::record::{FileState, Record, SegmentRole};
 use common::syscall::{Class, nr};
+use tracer::inject::Session;
 use tracer::launch::{self, Mapping};
+use tracer::recorder::{FileId, Mapped, maps_shared_file};
 use tracer::signals;
 use tracer::sys::ptrace::Resume;
 use tracer::tracee::{Event, Registers, Stopped};
@@ -43,6 +45,19 @@ pub(super) fn is_executed(
     })
 }
 
+/// What the descriptor of mmap(2) is open on.
+fn mapped(record: &Record, kernel: &Kernel, file: Option<FileId>) -> Mapped {
+    let fd = abi::int(record.arg(4));
+    let Some(open) = kernel.descriptors().get(fd).filter(|_| record.number == nr::MMAP) else {
+        return Mapped { file, ..Mapped::default() };
+    };
+    let path = match &open.object {
+        Object::File(opened) if !opened.unlinked => Some(opened.path.clone()),
+        _ => None,
+    };
+    Mapped { path, writable: open.flags & libc::O_ACCMODE == libc::O_RDWR, file }
+}
+
 /// Whether a part of an area is not mapped.
 fn has_hole(maps: &[Mapping], start: u64, end: u64) -> bool {
     let mapped_up_to = |at: u64, map: &Mapping| if (map.start..map.end).contains(&at) { map.end } else { at };
@@ -61,11 +76,11 @@ impl Driver {
     ) -> Result<Stopped, ReplayError> {
         let mut changed = *regs;
         let result = abi::word(record.result);
-        let mapped = match kernel.object(abi::int(record.arg(4))) {
-            Some(Object::File(file)) if record.number == nr::MMAP && !file.unlinked => Some(file.path.clone()),
+        let shared_file = match self.file_of(lsn, record)? {
+            Some(state) if maps_shared_file(record.number, &record.args) => Some(state),
             _ => None,
         };
-        self.file_areas.follow(record, mapped);
+        self.file_areas.follow(record, mapped(record, kernel, shared_file.map(FileId::from)));
         match record.number {
             nr::MMAP => {
                 // A mapped file is plain memory here: its content comes with the record.
@@ -80,6 +95,10 @@ impl Driver {
                 changed.r9 = 0;
                 self.sites.unmapped(result, record.arg(1).next_multiple_of(4096));
                 self.patches.unmapped(result, record.arg(1).next_multiple_of(4096));
+                if let Some(state) = shared_file {
+                    let back = Registers { rax: result, ..*regs };
+                    return self.map_standing(record, state, Session::begin(stopped, back), other);
+                }
             }
             // One that is refused says where the heap ends; the limit that refused it is the primary's.
             nr::BRK => changed.rdi = result,
@@ -105,12 +124,45 @@ impl Driver {
             let found = format!("result {}", after.rax.cast_signed());
             return Err(self.diverged(lsn, record, format!("result {}", record.result), found, Some(after)));
         }
+        if record.number == nr::MREMAP
+            && let Some(standing) = self.file_areas.next_standing(result).filter(|standing| standing.start == result)
+        {
+            let to = standing.offset.saturating_add(record.arg(2).next_multiple_of(4096));
+            self.mapped.clear(standing.file, standing.offset, to)?;
+        }
         let mut back = after;
         [back.rdi, back.rsi, back.rdx, back.r10, back.r8, back.r9] =
             [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
         back.rax = result;
         stopped.set_registers(&back)?;
         Ok(stopped)
+    }
+
+    /// Maps what stands for a file, as the call of the record mapped the file; its content comes with the record.
+    fn map_standing(
+        &mut self,
+        record: &Record,
+        state: FileState,
+        session: Session,
+        flags: u64,
+    ) -> Result<Stopped, ReplayError> {
+        let [len, protection, offset] = [record.arg(1), record.arg(2), record.arg(5)];
+        let (session, number) = self.mapped.open(session, state, &self.file_areas)?;
+        self.mapped.clear(state.into(), offset, offset.saturating_add(len.next_multiple_of(4096)))?;
+        let flags = (libc::MAP_SHARED | libc::MAP_FIXED) as u64 | flags;
+        let args = [abi::word(record.result), len, protection, flags, number, offset];
+        let (session, _) = session.call(nr::MMAP.into(), args)?;
+        Ok(session.end()?.0)
+    }
+
+    /// The file that a record tells of.
+    pub(super) fn file_of(&self, lsn: Lsn, record: &Record) -> Result<Option<FileState>, ReplayError> {
+        let Some(bytes) = record.bytes_of(SegmentRole::File) else { return Ok(None) };
+        let state = FileState::decode(bytes);
+        if state.is_none() {
+            return Err(self.diverged(lsn, record, "a file of 24 bytes", format!("{} bytes", bytes.len()), None));
+        }
+        Ok(state)
     }
 
     /// rt_sigreturn restores registers and mask from the frame; both must be what they were on the primary.

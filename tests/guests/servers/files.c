@@ -6,7 +6,7 @@
 #include <sys/inotify.h>
 
 static int plain, copy, append, locked, gone, directory, watcher;
-static char *shared, *private;
+static char *shared, *private, *written, *alias;
 
 static void open_all(const char *argument) {
     (void)argument;
@@ -141,6 +141,37 @@ static void change_mapped(const char *argument) {
     OK(close(fd));
 }
 
+// Written by memory, seen through a second mapping.
+static void share(const char *argument) {
+    (void)argument;
+    int fd = file_with("written", "a file"), reading = OK(open("written", O_RDONLY));
+    OK(ftruncate(fd, 3 * 4096));
+    written = mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    alias = mmap(NULL, 2 * 4096, PROT_READ, MAP_SHARED, reading, 4096);
+    CHECK(written != MAP_FAILED && alias != MAP_FAILED);
+    OK(close(fd));
+    OK(close(reading));
+    OK(mprotect(written, 4096, PROT_READ));
+    OK(mprotect(written, 4096, PROT_READ | PROT_WRITE));
+    reply("%s [%s]", written, alias);
+}
+
+// Across the boundary of the pages.
+static void put(const char *argument) {
+    strcpy(written + 4094, argument);
+    reply("%s [%s]", written + 4094, alias);
+}
+
+// As memory and as the file have it, the latter changed by a call.
+static void see(const char *argument) {
+    int fd = OK(open("written", O_RDWR));
+    char text[32] = {0};
+    CHECK(pwrite(fd, argument, strlen(argument), 2 * 4096) == (ssize_t)strlen(argument));
+    CHECK(pread(fd, text, 31, 4094) == 31);
+    OK(close(fd));
+    reply("%s [%s] %s, %s", written + 4094, alias, text, alias + 4096);
+}
+
 // Lets go of a page, which then holds the file's content again.
 static void let_go(const char *argument) {
     (void)argument;
@@ -169,6 +200,7 @@ static const struct command commands[] = {
     {"entries", read_directory}, {"lock", lock},          {"unlock", unlock},
     {"watch", watch},        {"watched", watched},        {"map", map},
     {"change", change_mapped}, {"let_go", let_go},      {"flood", flood},
+    {"share", share},        {"put", put},                {"see", see},
     {NULL, NULL},
 };
 

@@ -1,6 +1,7 @@
 //! Files at their offsets, directories, locks, watches, mapped files: on storage that both replicas see.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context, Result, ensure};
 
@@ -97,6 +98,25 @@ fn mapped_files_stay_mapped() {
         service.ask_all(&["map", "change before"])?;
         service.kill()?;
         service.ask("change later!")
+    });
+}
+
+/// What the server wrote by memory is in the file, although the primary's machine has lost it: another process spoils it here.
+#[test]
+fn what_was_written_by_memory_is_in_the_file() {
+    same_as_native(SERVER, 1, |service| {
+        service.ask_all(&["share", "see one", "put before"])?;
+        if service.trio().is_some() {
+            let file = File::options().write(true).open(service.work().join("written"))?;
+            file.set_len(4096)?;
+            file.write_all_at(b"spoiled", 4090)?;
+        }
+        service.kill()?;
+        service.wait_solo()?;
+        let bytes = std::fs::read(service.work().join("written"))?;
+        let text = |at: usize| String::from_utf8_lossy(&bytes[at..at + 10]).into_owned();
+        service.note(format!("{} bytes, {:?}, {:?}, {:?}", bytes.len(), text(0), text(4090), text(8192)));
+        service.ask_all(&["see two", "put after", "see three"])
     });
 }
 

@@ -26,9 +26,6 @@ pub(super) struct Failure {
 const UPDATE: &str =
     "update its entry in tests/it/programs, then docs/conformance.md: FTRUN_UPDATE_DOCS=1 tests/run programs::document";
 
-/// Why a program fails that shares memory through a file.
-pub(super) const SHARED: &str = "it maps a file with MAP_SHARED and PROT_WRITE: refused, EACCES";
-
 /// It starts a second thread.
 pub(super) const THREAD: Expected = Expected::Fails(Failure {
     status: 122,

@@ -80,10 +80,28 @@ pub(super) fn through_env(path: &Path, argv: &[String]) -> Result<Option<(PathBu
     Ok(Some((program, argv)))
 }
 
-fn unusable_image(path: &Path) -> Option<String> {
+/// The interpreter that a script names in its first line.
+pub(crate) fn interpreter_of(path: &Path) -> Option<PathBuf> {
+    let head = head_of(path)?;
+    let line = head.strip_prefix(b"#!")?.split(|&b| b == b'\n').next()?;
+    let name = line.trim_ascii().split(|b| b.is_ascii_whitespace()).next()?;
+    (!name.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(name)))
+}
+
+/// Whether it is an ELF program for other than 64 bits.
+pub(crate) fn is_of_another_width(path: &Path) -> bool {
+    head_of(path).is_some_and(|head| head.starts_with(b"\x7fELF") && head.get(4) != Some(&2))
+}
+
+fn head_of(path: &Path) -> Option<Vec<u8>> {
     let mut head = Vec::new();
-    // A program that may be executed but not read shows what it is when it is executed.
     fs::File::open(path).ok()?.take(256).read_to_end(&mut head).ok()?;
+    Some(head)
+}
+
+fn unusable_image(path: &Path) -> Option<String> {
+    // A program that may be executed but not read shows what it is when it is executed.
+    let head = head_of(path)?;
     if head.starts_with(b"#!") {
         let line = head[2..].split(|&b| b == b'\n').next().unwrap_or_default();
         let interpreter = line.trim_ascii().split(|b| b.is_ascii_whitespace()).next().unwrap_or_default();

@@ -5,7 +5,6 @@
 
 use common::abi;
 use common::kernel::Object;
-use common::syscall::gather::c_string;
 use common::syscall::operations::F_GETOWN_EX;
 use common::syscall::{Memory, nr};
 
@@ -45,17 +44,6 @@ fn gives_id(call: &Call) -> bool {
 }
 
 impl Recorder<'_> {
-    /// A program that wants to become another one is usually a wrapper around the server.
-    pub(super) fn advise_on_exec(&mut self, stopped: &Stopped, call: &Call) {
-        let path = c_string(stopped, call.args[0]).unwrap_or_default();
-        let path = String::from_utf8_lossy(&path);
-        let text =
-            format!("if the program given is a wrapper around the server, name the server itself: ftrun -- {path}");
-        if self.refused.insert(text.clone()) {
-            crate::say!("{text}");
-        }
-    }
-
     /// The answer to a call that is not executed.
     pub(super) fn answer(&self, call: &Call, errno: i32) -> i64 {
         match u16::try_from(call.number) {

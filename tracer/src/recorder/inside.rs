@@ -110,7 +110,7 @@ impl Recorder<'_> {
     }
 
     /// What may be done with one descriptor in process, after it changed.
-    fn refresh_descriptor(&mut self, fd: i32) {
+    pub(super) fn refresh_descriptor(&mut self, fd: i32) {
         let file = match self.kernel().object(fd) {
             Some(Object::File(_)) => FileId::of_descriptor(self.pid, fd).filter(|file| !self.file_areas.maps(*file)),
             _ => None,

@@ -1,16 +1,19 @@
 //! Memory calls on the recording side: what a mapping of a file brought in goes into the log.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::abi;
 use common::kernel::{Object, PathBytes};
-use common::record::{Record, Segment, SegmentRole};
+use common::record::{FileState, Record, Segment, SegmentRole};
 use common::snapshot::Area;
 use common::syscall::{Memory, nr};
 
-use super::{InCall, Recorder, RecordingError};
+use super::writers::{self, InMaps};
+use super::{InCall, Recorder, RecordingError, meta};
 use crate::instructions;
 use crate::interceptor;
 use crate::launch::{self, LaunchError};
@@ -18,24 +21,66 @@ use crate::tracee::{Call, Stopped};
 
 const PAGE: u64 = 4096;
 const CHUNK: u64 = 64 << 10;
+/// Modes of fallocate(2) that move what is behind.
+const MOVING: i32 = libc::FALLOC_FL_COLLAPSE_RANGE | libc::FALLOC_FL_INSERT_RANGE;
 
 /// A file, whatever name or descriptor leads to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileId {
+pub struct FileId {
     pub(super) device: u64,
     pub(super) inode: u64,
+}
+
+impl From<FileState> for FileId {
+    fn from(state: FileState) -> Self {
+        Self { device: state.device, inode: state.inode }
+    }
 }
 
 impl FileId {
     /// `None` for what is no regular file.
     pub(super) fn of_descriptor(pid: i32, fd: i32) -> Option<Self> {
-        Self::of_path(Path::new(&format!("/proc/{pid}/fd/{fd}")))
+        Self::of_path(&descriptor_path(pid, fd))
     }
 
     fn of_path(path: &Path) -> Option<Self> {
-        let meta = std::fs::metadata(path).ok()?;
-        meta.is_file().then(|| Self { device: meta.dev(), inode: meta.ino() })
+        state_of(path).map(Self::from)
     }
+}
+
+fn descriptor_path(pid: i32, fd: i32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/fd/{fd}"))
+}
+
+/// What stands in the log of a regular file.
+fn state_of(path: &Path) -> Option<FileState> {
+    let meta = std::fs::metadata(path).ok()?;
+    meta.is_file().then(|| FileState { device: meta.dev(), inode: meta.ino(), size: meta.len() })
+}
+
+/// Whether the type of a mapping is MAP_SHARED (or MAP_SHARED_VALIDATE).
+fn is_shared(flags: u64) -> bool {
+    abi::int(flags) & libc::MAP_TYPE != libc::MAP_PRIVATE
+}
+
+/// A path as a call was given it, with or without its NUL.
+pub(super) fn given_path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes.split(|&byte| byte == 0).next().unwrap_or_default()))
+}
+
+/// How ftrun reaches what a path is for a process.
+pub(super) fn reached(pid: i32, given: &[u8]) -> PathBuf {
+    let (given, base) = (given_path(given), PathBuf::from(format!("/proc/{pid}")));
+    if let Ok(own) = given.strip_prefix("/proc/self") {
+        return base.join(own);
+    }
+    given.strip_prefix("/").map_or_else(|_| base.join("cwd").join(given), |inner| base.join("root").join(inner))
+}
+
+/// Whether a call is mmap(2) of a file with MAP_SHARED.
+#[must_use]
+pub fn maps_shared_file(number: u16, args: &[u64; 6]) -> bool {
+    number == nr::MMAP && args[3] & libc::MAP_ANONYMOUS as u64 == 0 && is_shared(args[3])
 }
 
 /// A mapped piece of a file.
@@ -51,6 +96,43 @@ struct FileArea {
     copy: bool,
     /// Which file a copy is of, if it was opened by name.
     path: Option<PathBytes>,
+    /// In a replica: the memory that stands for the file, the same for all its shared mappings.
+    stands_for: Option<FileId>,
+    /// PROT_WRITE was there at some time, and the mapping is shared.
+    written: bool,
+    /// The descriptor allowed writing.
+    writable: bool,
+}
+
+impl FileArea {
+    /// A mapping of which nothing is known but where it is.
+    fn plain(end: u64, shared: bool, copy: bool) -> Self {
+        Self { end, file: None, offset: 0, shared, copy, path: None, stands_for: None, written: false, writable: false }
+    }
+}
+
+/// A mapping of memory that stands for a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Which file.
+    pub file: FileId,
+    /// First address.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+    /// Where in the file it begins.
+    pub offset: u64,
+}
+
+/// What a replica knows of the descriptor that a file is mapped through.
+#[derive(Debug, Default)]
+pub struct Mapped {
+    /// The path that it was opened by, if that still leads to it.
+    pub path: Option<PathBytes>,
+    /// It allows writing.
+    pub writable: bool,
+    /// Which memory stands for it, if it is shared.
+    pub file: Option<FileId>,
 }
 
 /// A copy of a file's piece that the primary had mapped with MAP_SHARED.
@@ -64,6 +146,12 @@ pub struct SharedCopy {
     pub path: Option<PathBytes>,
     /// Where in the file it begins.
     pub offset: u64,
+    /// The memory that stands for the file.
+    pub file: Option<FileId>,
+    /// The server may have written there.
+    pub written: bool,
+    /// The file was opened for writing.
+    pub writable: bool,
 }
 
 /// Where files are mapped: after MADV_DONTNEED such memory holds the file again, not zeros, and what the server writes into
@@ -76,29 +164,32 @@ impl FileAreas {
     #[must_use]
     pub fn in_snapshot(areas: &[Area]) -> Self {
         let files = areas.iter().filter(|area| area.name.starts_with('/'));
-        let copy = |area: &Area| FileArea {
-            end: area.end,
-            file: None,
-            offset: 0,
-            shared: area.flags & Area::PRIVATE == 0,
-            copy: true,
-            path: None,
-        };
+        let copy = |area: &Area| FileArea::plain(area.end, area.flags & Area::PRIVATE == 0, true);
         Self(files.map(|area| (area.start, copy(area))).collect())
     }
 
-    /// Follows a memory call that succeeded at the primary, in a replica; `path` is the file that its descriptor is open on.
-    pub fn follow(&mut self, record: &Record, path: Option<PathBytes>) {
+    /// Follows a memory call that succeeded at the primary, in a replica; `mapped` is what its descriptor is open on.
+    pub fn follow(&mut self, record: &Record, mapped: Mapped) {
         let [start, len, third, flags] = [record.arg(0), record.arg(1), record.arg(2), record.arg(3)];
         match record.number {
             nr::MMAP => {
                 let (start, end) = whole(abi::word(record.result), len);
                 self.remove(start, end);
                 if flags & libc::MAP_ANONYMOUS as u64 == 0 {
-                    let shared = flags & libc::MAP_PRIVATE as u64 == 0;
-                    let area = FileArea { end, file: None, offset: record.arg(5), shared, copy: true, path };
-                    self.insert(start, area);
+                    let shared = is_shared(flags);
+                    let Mapped { path, writable, file } = mapped;
+                    let written = shared && third & libc::PROT_WRITE as u64 != 0;
+                    let stands_for = file.filter(|_| shared);
+                    let plain = FileArea::plain(end, shared, true);
+                    self.insert(
+                        start,
+                        FileArea { offset: record.arg(5), path, stands_for, written, writable, ..plain },
+                    );
                 }
+            }
+            nr::MPROTECT if third & libc::PROT_WRITE as u64 != 0 => {
+                let (start, end) = whole(start, len);
+                self.written(start, end);
             }
             nr::MUNMAP => {
                 let (start, end) = whole(start, len);
@@ -125,13 +216,37 @@ impl FileAreas {
             len: area.end - start,
             path: area.path.clone(),
             offset: area.offset,
+            file: area.stands_for,
+            written: area.written,
+            writable: area.writable,
         })
+    }
+
+    /// In a replica: the first mapping of memory that stands for a file that ends behind an address.
+    #[must_use]
+    pub fn next_standing(&self, address: u64) -> Option<Standing> {
+        self.within(address, u64::MAX).find_map(|(start, area)| {
+            Some(Standing { file: area.stands_for?, start, end: area.end, offset: area.offset })
+        })
+    }
+
+    /// In a replica: whether memory that stands for this file is mapped anywhere.
+    #[must_use]
+    pub fn has_standing(&self, file: FileId) -> bool {
+        self.0.values().any(|area| area.stands_for == Some(file))
+    }
+
+    /// PROT_WRITE comes to the shared mappings of files there.
+    fn written(&mut self, start: u64, end: u64) {
+        for (_, area) in self.0.range_mut(..end).filter(|(_, area)| area.end > start && area.shared) {
+            area.written = true;
+        }
     }
 
     /// A copy has been replaced by a mapping of the file.
     pub fn mapped_again(&mut self, copy: &SharedCopy) {
         if let (Some(area), Some(path)) = (self.0.get_mut(&copy.start), &copy.path) {
-            area.copy = false;
+            (area.copy, area.stands_for) = (false, None);
             area.file = FileId::of_path(path.as_path());
         }
     }
@@ -139,9 +254,7 @@ impl FileAreas {
     pub(super) fn of(pid: i32) -> Result<Self, LaunchError> {
         let files =
             launch::maps(pid)?.into_iter().filter(|m| m.name.starts_with('/') && !interceptor::is_own(m.start, m.end));
-        let area = |m: launch::Mapping| {
-            (m.start, FileArea { end: m.end, file: None, offset: 0, shared: m.shared, copy: false, path: None })
-        };
+        let area = |m: launch::Mapping| (m.start, FileArea::plain(m.end, m.shared, false));
         Ok(Self(files.map(area).collect()))
     }
 
@@ -199,13 +312,9 @@ impl FileAreas {
             .collect()
     }
 
-    /// The refused call, if it would make a shared mapping of a file writable: what is written there is no record.
-    pub(super) fn refuses(&self, call: &Call) -> Option<String> {
-        let [start, len, protection, ..] = call.args;
-        let writable = call.number == u64::from(nr::MPROTECT) && protection & libc::PROT_WRITE as u64 != 0;
-        let end = start.saturating_add(len.checked_next_multiple_of(PAGE)?);
-        let hit = writable && self.within(start, end).any(|(_, area)| area.shared && area.file.is_some());
-        hit.then(|| "mprotect with PROT_WRITE of a file mapped with MAP_SHARED".into())
+    /// Whether the server may write to a file by memory.
+    fn writes(&self, file: FileId) -> bool {
+        self.0.values().any(|area| area.file == Some(file) && area.written)
     }
 }
 
@@ -241,11 +350,66 @@ pub(super) fn maps_code(call: &Call, result: i64) -> Option<(u64, u64)> {
 }
 
 impl Recorder<'_> {
+    /// The refused call, if it would let the server write by memory to a file that others use, or that it has mapped privately:
+    /// that is no record.
+    pub(super) fn writes_a_used_file(&self, call: &Call) -> Option<String> {
+        let [start, len, protection, flags, fd, _] = call.args;
+        let (number, writes) = (call.record_number(), protection & libc::PROT_WRITE as u64 != 0);
+        let used = |file: FileId, in_maps: Option<InMaps>| {
+            let by = in_maps.map(|in_maps| writers::of(self.pid, file.device, file.inode, &in_maps));
+            match by {
+                Some(Ok(None)) => None,
+                Some(Ok(Some(by))) => Some(by),
+                Some(Err(_)) | None => Some("who uses it cannot be seen".to_owned()),
+            }
+        };
+        let maps_file = number == nr::MMAP && flags & libc::MAP_ANONYMOUS as u64 == 0;
+        if maps_file {
+            let shared = is_shared(flags);
+            let path = descriptor_path(self.pid, abi::int(fd));
+            let Some(file) = FileId::of_path(&path) else {
+                // What is no file but a device. Of a number that is no descriptor the kernel tells.
+                let refused = shared && writes && path.exists();
+                return refused.then(|| "mmap with MAP_SHARED and PROT_WRITE of what is no file".to_owned());
+            };
+            if !shared {
+                let hit = self.file_areas.writes(file);
+                return hit
+                    .then(|| "mmap with MAP_PRIVATE of a file that is mapped with MAP_SHARED and PROT_WRITE".into());
+            }
+            let may = self.kernel().descriptors().get(abi::int(fd));
+            if !writes
+                || may.is_none_or(|open| open.flags & libc::O_ACCMODE != libc::O_RDWR)
+                || self.file_areas.writes(file)
+            {
+                return None;
+            }
+            let in_maps = InMaps::of_descriptor(self.pid, abi::int(fd)).ok();
+            return used(file, in_maps).map(|by| format!("mmap with MAP_SHARED and PROT_WRITE of a file: {by}"));
+        }
+        if number != nr::MPROTECT || !writes {
+            return None;
+        }
+        let end = start.saturating_add(len.checked_next_multiple_of(PAGE)?);
+        let new = |area: &FileArea| {
+            area.shared && !area.written && !area.file.is_some_and(|file| self.file_areas.writes(file))
+        };
+        let mut files = self.file_areas.within(start, end).filter(|(_, area)| new(area));
+        files.find_map(|(at, area)| {
+            let by = used(area.file?, InMaps::at(self.pid.cast_unsigned(), at))?;
+            Some(format!("mprotect with PROT_WRITE of a file mapped with MAP_SHARED: {by}"))
+        })
+    }
+
     /// The refused call, if it would let go of memory that is to hold a file's content again: the file is not mapped here.
     pub(super) fn discards_a_copy(&self, call: &Call) -> Option<String> {
         let [start, len, advice, ..] = call.args;
         let discards = call.number == u64::from(nr::MADVISE) && advice == libc::MADV_DONTNEED as u64;
-        let hit = discards && self.file_areas.within(start, start.saturating_add(len)).any(|(_, area)| area.copy);
+        let hit = discards
+            && self
+                .file_areas
+                .within(start, start.saturating_add(len))
+                .any(|(_, area)| area.copy && area.stands_for.is_none());
         hit.then(|| "madvise(MADV_DONTNEED) of a file that was mapped before the failover".to_owned())
     }
 
@@ -255,8 +419,8 @@ impl Recorder<'_> {
         flow: &mut InCall,
         result: i64,
     ) -> Result<(), RecordingError> {
-        // With a hole in its area madvise(2) fails and has done its work around it.
-        let around = flow.shape.number == nr::MADVISE && result == -i64::from(libc::ENOMEM);
+        // With a hole in its area madvise(2) fails and has done its work around it, mprotect(2) up to it.
+        let around = matches!(flow.shape.number, nr::MADVISE | nr::MPROTECT) && result == -i64::from(libc::ENOMEM);
         if (-4095..0).contains(&result) && !around {
             return Ok(());
         }
@@ -268,13 +432,22 @@ impl Recorder<'_> {
                 if flags & libc::MAP_ANONYMOUS as u64 == 0 {
                     let [.., fd, offset] = flow.call.args;
                     let file = FileId::of_descriptor(stopped.pid(), abi::int(fd));
-                    let shared = flags & libc::MAP_PRIVATE as u64 == 0;
-                    let area = FileArea { end, file, offset, shared, copy: false, path: None };
+                    let shared = is_shared(flags);
+                    let written = shared && third & libc::PROT_WRITE as u64 != 0;
+                    let area = FileArea { file, offset, written, ..FileArea::plain(end, shared, false) };
                     self.file_areas.insert(start, area);
+                    if shared && let Some(state) = state_of(&descriptor_path(stopped.pid(), abi::int(fd))) {
+                        flow.extra.push(meta(SegmentRole::File, state.encode()));
+                        self.file_sizes.insert(state.into(), state.size);
+                    }
                     content(stopped, start, end, &mut flow.extra);
                 } else {
                     self.file_areas.remove(start, end);
                 }
+            }
+            nr::MPROTECT if third & libc::PROT_WRITE as u64 != 0 => {
+                let (start, end) = whole(start, len);
+                self.file_areas.written(start, end);
             }
             nr::MUNMAP => {
                 let (start, end) = whole(start, len);
@@ -306,27 +479,63 @@ impl Recorder<'_> {
     }
 
     /// What a call wrote into a file that is mapped shows in memory, too.
-    pub(super) fn after_file_change(&self, stopped: &Stopped, flow: &mut InCall, result: i64) {
+    pub(super) fn after_file_change(&mut self, stopped: &Stopped, flow: &mut InCall, result: i64) {
         if result < 0 || self.file_areas.0.values().all(|area| area.file.is_none()) {
             return;
         }
-        let args = &flow.call.args;
+        let (pid, args) = (stopped.pid(), &flow.call.args);
         let fd = abi::int(if flow.shape.number == nr::COPY_FILE_RANGE { args[2] } else { args[0] });
-        if !matches!(self.kernel().object(fd), Some(Object::File(_))) {
-            return;
-        }
-        let Some(file) = FileId::of_descriptor(stopped.pid(), fd) else { return };
+        let path = match flow.shape.number {
+            nr::TRUNCATE => reached(pid, flow.gathered.inputs.first().map_or(&[], |segment| segment.bytes.as_slice())),
+            _ if matches!(self.kernel().object(fd), Some(Object::File(_) | Object::Inherited(_))) => {
+                descriptor_path(pid, fd)
+            }
+            _ => return,
+        };
+        let Some(state) = state_of(&path) else { return };
         let done = abi::word(result);
+        let appends = self.kernel().descriptors().get(fd).is_some_and(|open| open.flags & libc::O_APPEND != 0);
         let (from, to) = match flow.shape.number {
-            nr::FTRUNCATE => (args[1], u64::MAX),
+            nr::FTRUNCATE | nr::TRUNCATE => (args[1], u64::MAX),
+            nr::FALLOCATE if abi::int(args[1]) & MOVING != 0 => (args[2], u64::MAX),
             nr::FALLOCATE => (args[2], args[2].saturating_add(args[3])),
+            nr::PWRITE64 | nr::PWRITEV | nr::PWRITEV2 if appends => (state.size.saturating_sub(done), state.size),
+            nr::PWRITEV2 if abi::int(args[5]) & libc::RWF_APPEND != 0 => (state.size.saturating_sub(done), state.size),
             nr::PWRITE64 | nr::PWRITEV => (args[3], args[3].saturating_add(done)),
             nr::PWRITEV2 if args[3] != u64::MAX => (args[3], args[3].saturating_add(done)),
-            _ => match offset_of(stopped.pid(), fd) {
+            // The offset that it was given has been moved.
+            nr::COPY_FILE_RANGE if args[3] != 0 => match word_at(stopped, args[3]) {
+                Some(end) => (end.saturating_sub(done), end),
+                None => (0, u64::MAX),
+            },
+            _ => match offset_of(pid, fd) {
                 Some(end) => (end.saturating_sub(done), end),
                 None => (0, u64::MAX),
             },
         };
+        self.show_file(stopped, flow, state, from, to);
+    }
+
+    /// What open(2) with O_TRUNC took away from a file that is mapped is gone from memory, too.
+    pub(super) fn after_truncating_open(&mut self, stopped: &Stopped, flow: &mut InCall, result: i64) {
+        if self.file_areas.0.values().any(|area| area.file.is_some())
+            && let Some(state) = state_of(&descriptor_path(stopped.pid(), abi::int_result(result)))
+            && state.size == 0
+        {
+            self.show_file(stopped, flow, state, 0, u64::MAX);
+        }
+    }
+
+    /// Puts into the record what memory shows of a part of a file that a call has changed.
+    fn show_file(&mut self, stopped: &Stopped, flow: &mut InCall, state: FileState, from: u64, to: u64) {
+        let file = FileId::from(state);
+        let size = self.file_sizes.insert(file, state.size).unwrap_or(state.size);
+        // What memory held behind the end is zeros when the file grows.
+        let (from, to) =
+            if state.size > size { (from.min(size), to.max(size.next_multiple_of(PAGE))) } else { (from, to) };
+        if self.file_areas.0.values().any(|area| area.file == Some(file) && area.shared) {
+            flow.extra.push(meta(SegmentRole::File, state.encode()));
+        }
         for (start, end) in self.file_areas.showing(file, from, to) {
             read_in_pieces(stopped, start, end, &mut |address, bytes| {
                 flow.extra.push(Segment { address, role: SegmentRole::Out, arg: 0, bytes });
@@ -348,6 +557,10 @@ impl Recorder<'_> {
 /// The pages of an area.
 fn whole(start: u64, len: u64) -> (u64, u64) {
     (start, start.saturating_add(len.next_multiple_of(PAGE)))
+}
+
+fn word_at(stopped: &Stopped, address: u64) -> Option<u64> {
+    stopped.bytes(address, 8).ok()?.try_into().ok().map(u64::from_le_bytes)
 }
 
 /// The offset of an open file.
@@ -401,10 +614,7 @@ mod tests {
     fn areas_are_cut_where_something_else_is_mapped() {
         let mut areas = FileAreas::default();
         let file = FileId { device: 1, inode: 2 };
-        areas.insert(
-            0x1000,
-            FileArea { end: 0x9000, file: Some(file), offset: 0x10000, shared: false, copy: false, path: None },
-        );
+        areas.insert(0x1000, FileArea { file: Some(file), offset: 0x10000, ..FileArea::plain(0x9000, false, false) });
         areas.remove(0x3000, 0x4000);
         assert!(areas.overlaps(0x2000, 0x3000) && areas.overlaps(0x4000, 0x5000));
         assert!(!areas.overlaps(0x3000, 0x4000));

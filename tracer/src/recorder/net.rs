@@ -39,6 +39,7 @@ fn take_mapped(pid: i32, fd: i32) {
 /// Whether a record may change which sockets are without the output rule; ends of sockets matter only while there are `some`.
 pub(super) fn changes_sockets(record: &Record, some: bool) -> bool {
     match record.number {
+        _ if record.kind == Kind::Exec => some,
         _ if record.kind != Kind::Call || record.result < 0 && record.number != nr::CONNECT => false,
         nr::BIND | nr::LISTEN | nr::CONNECT | nr::ACCEPT | nr::ACCEPT4 => true,
         nr::CLOSE | nr::CLOSE_RANGE | nr::DUP2 | nr::DUP3 => some,

@@ -51,7 +51,7 @@ fn ranges_are_closed_or_marked() {
     let mut kernel = fresh();
     kernel.takes(call(libc::SYS_close_range, 0, &[1, 0xffff_ffff, 4]));
     assert_eq!(kernel.descriptors().numbers().filter(|(_, d)| d.cloexec).count(), 2);
-    kernel.takes(call(libc::SYS_execve, 0, &[]));
+    kernel.takes(exec("server"));
     assert_eq!(kernel.descriptors().numbers().count(), 1);
     kernel.takes(call(libc::SYS_close_range, 0, &[0, 5, 0]));
     assert_eq!(kernel.descriptors().descriptions().count(), 0);

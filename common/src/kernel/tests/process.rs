@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::{Ids, Limit, Pending, Sent, WaitFor, bit, killed_info};
+use crate::kernel::{Disposition, Ids, Limit, Pending, Sent, WaitFor, bit, killed_info};
 
 const HANDLER: u64 = 0x40_0000;
 
@@ -170,10 +170,19 @@ fn what_was_read_is_in_force_though_the_old_could_not_be_written() {
 fn exec_keeps_what_is_ignored() {
     let mut kernel = fresh();
     kernel.takes(action(libc::SIGUSR1, HANDLER, 0, 0));
-    kernel.takes(action(libc::SIGPIPE, 1, 0, 0));
+    kernel.takes(action(libc::SIGPIPE, 1, 0x1000_0000, 2));
     kernel.takes(call(libc::SYS_sigaltstack, 0, &[0x1000, 0]).input(0, &words(&[0x7000, 0, 8192])));
     assert_eq!(kernel.signals().altstack().unwrap().size, 8192);
-    kernel.takes(call(libc::SYS_execve, 0, &[]));
+    kernel.takes(call(libc::SYS_setresuid, 0, &[5, 6, 7]));
+    kernel.takes(call(libc::SYS_alarm, 0, &[5]).clock(1_000));
+    kernel.takes(call(libc::SYS_execve, -2, &[]));
+    assert_eq!(kernel.signals().dispositions().count(), 2, "an exec that fails changes nothing");
+    kernel.refuses(call(libc::SYS_execve, 0, &[]));
+    kernel.takes(exec("a-name-of-more-than-15"));
+    assert_eq!(kernel.identity().name, b"a-name-of-more-");
+    assert_eq!(kernel.identity().uids, Ids { real: 5, effective: 6, saved: 6 });
+    assert_eq!(kernel.timers().iter().count(), 1);
+    assert_eq!(kernel.disposition(libc::SIGPIPE), Disposition { handler: 1, ..Disposition::default() });
     assert_eq!(kernel.signals().dispositions().map(|(signal, _)| signal).collect::<Vec<_>>(), [libc::SIGPIPE]);
     assert_eq!(kernel.signals().altstack(), None);
 }
