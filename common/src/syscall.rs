@@ -22,7 +22,7 @@ pub use shape::{Class, Direction, Length, Pointer, Refusal, Shape};
 /// A [`Refusal`] names what ftrun does not carry: the call, or the operation or flag of a multiplexed one.
 pub fn resolve(number: u64, args: &[u64; 6]) -> Result<&'static Shape, Refusal> {
     if let Some(shapes) = operations::of(number) {
-        return operations::resolve(number, args, shapes);
+        return operations::resolve(args, shapes);
     }
     let index = usize::try_from(number).unwrap_or(usize::MAX);
     let shape = table::find(index).ok_or_else(|| Refusal::unknown_call(number))?;

@@ -339,14 +339,27 @@ impl Revival<'_> {
         Ok(())
     }
 
-    /// SIGIO on readiness, for the server: the model knows no other owner.
+    /// SIGIO on readiness, and for whom.
     fn signal_readiness(&mut self, id: DescriptionId, number: i32) -> Result<(), GoLiveError> {
-        let Some(description) = self.kernel.descriptors().description(id).filter(|d| d.flags & libc::O_ASYNC != 0)
-        else {
-            return Ok(());
+        let Some(description) = self.kernel.descriptors().description(id) else { return Ok(()) };
+        // The group that it leads, or will lead, has its number.
+        let leads = self.kernel.identity().pgrp == self.kernel.identity().pid;
+        let pid = self.kernel.identity().pid;
+        let owner = match description.owner {
+            0 => None,
+            owner if owner == pid || leads && owner == -pid => {
+                let own = self.server.run("getpid", libc::SYS_getpid, [0; 6])?;
+                Some(if owner < 0 { own.wrapping_neg() } else { own })
+            }
+            owner => {
+                let why = format!("tells {owner} of readiness no more: that process or group is not here");
+                self.lose(id, description.object.kind(), why);
+                None
+            }
         };
-        let own = self.server.run("getpid", libc::SYS_getpid, [0; 6])?;
-        for (operation, value) in [(libc::F_SETOWN, own), (libc::F_SETFL, abi::word(description.flags))] {
+        let flags = (description.flags & libc::O_ASYNC != 0).then_some(abi::word(description.flags));
+        for (operation, value) in [(libc::F_SETOWN, owner), (libc::F_SETFL, flags)] {
+            let Some(value) = value else { continue };
             let args = [abi::word(number), abi::word(operation), value, 0, 0, 0];
             if let Err(error) = self.server.try_run(libc::SYS_fcntl, args)? {
                 self.lose(id, description.object.kind(), format!("raises no signals of readiness any more: {error}"));

@@ -1,9 +1,12 @@
 // Calls that fail and have done a part: mprotect(2) and madvise(2) over a hole, rt_sigprocmask(2), rt_sigaction(2) and
-// sigaltstack(2) that cannot say what was before. What they did stays.
+// sigaltstack(2), setitimer(2), timerfd_settime(2) and prlimit(2) that cannot say what was before. What they did stays.
 // output: fixed
 #include "guest.h"
 
 #include <setjmp.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
 
 static sigjmp_buf back;
 static volatile sig_atomic_t runs;
@@ -38,6 +41,23 @@ int main(void) {
     for (int i = 0; i < 8; i++) printf("%d", i == 3 ? 0 : writable(area + i * 4096));
     printf("\n");
     CHECK(writable(area) && !writable(area + 4096) && !writable(area + 2 * 4096) && writable(area + 4 * 4096));
+
+    struct itimerval alarm_at = {.it_value = {50, 0}, .it_interval = {40, 0}}, timer;
+    FAILS(EFAULT, syscall(SYS_setitimer, ITIMER_REAL, &alarm_at, nowhere));
+    OK(getitimer(ITIMER_REAL, &timer));
+    printf("alarm %d\n", timer.it_value.tv_sec >= 10 && timer.it_interval.tv_sec == 40);
+    FAILS(EFAULT, syscall(SYS_setitimer, ITIMER_REAL, nowhere, NULL));
+    OK(getitimer(ITIMER_REAL, &timer));
+    printf("alarm %d\n", timer.it_value.tv_sec >= 10 && timer.it_interval.tv_sec == 40);
+    int clock = OK(timerfd_create(CLOCK_MONOTONIC, 0));
+    struct itimerspec at = {.it_value = {50, 0}, .it_interval = {40, 0}}, left;
+    FAILS(EFAULT, syscall(SYS_timerfd_settime, clock, 0, &at, nowhere));
+    OK(timerfd_gettime(clock, &left));
+    printf("timer %d\n", left.it_value.tv_sec >= 10 && left.it_interval.tv_sec == 40);
+    struct rlimit limit;
+    FAILS(EFAULT, syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, (struct rlimit[]){{77, 78}}, nowhere));
+    OK(getrlimit(RLIMIT_NOFILE, &limit));
+    printf("limit %lu %lu\n", (unsigned long)limit.rlim_cur, (unsigned long)limit.rlim_max);
 
     sigset_t set, now;
     sigemptyset(&set);

@@ -1,5 +1,5 @@
 // fcntl(2) operations that are not replicated: F_SETSIG, F_SETOWN_EX, leases, notifications, seals, pipes of pages: EINVAL, by name.
-// refused: fcntl with operation 0xa
+// refused: fcntl(F_SETSIG)
 #include "guest.h"
 
 int main(void) {

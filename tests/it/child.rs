@@ -15,7 +15,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 /// How long a child may run, unless its test says something else.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(90);
 /// How long its output may stay open after its end: only a process that it left behind can hold it.
 const OUTPUT_DEADLINE: Duration = Duration::from_secs(5);
 /// Lines of each output that a failure shows.

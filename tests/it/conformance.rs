@@ -31,16 +31,16 @@ guests! {
     file_shows_writes file_size_limit file_times float_faults float_modes flock fork_in_handler fork_wait
     frame_nowhere futex generated_code getaddrinfo getdents getrandom grandchildren handler_entry
     handlers_computing handlers_nested heap ids ignored_fault_kills inheritance inotify invalid_flags
-    io_signal_refused ioctl kill_self lseek madvise madvise_file_hole memory_churn mincore_advice mlock
-    mmap_anonymous mmap_copy_on_write mmap_file mmap_grows_down mmap_reserve
+    io_signal_refused ioctl kill_self lseek madvise madvise_file_hole madvise_locked memory_churn mincore_advice
+    mlock mmap_anonymous mmap_copy_on_write mmap_file mmap_grows_down mmap_reserve
     mmap_shared_anonymous modes mprotect mremap mremap_file mremap_fixed names nested_faults never_restarted
     openat openat2 output_large pause pipe pipe_packets poll poll_interrupted positioned_vectors posix_spawn
     posix_timers_refused ppoll prctl pread_pwrite prlimit proc_self pselect rdtsc rdtsc_blocked rdtsc_in_handler
     rdtsc_storm rdtscp read_interrupted read_restarted receive_flags receive_timeout recursion restart_calls
     rw_vector sa_nodefer sa_resethand sa_resethand_nested sched segv_contents segv_recovered select sendfile
     sendmmsg sendmsg setitimer setsid shared_memory_refused shared_write shared_write_refused
-    shared_write_sigbus sigaction_all sigaltstack sigaltstack_disarmed sigbus sigchld siginfo sigio siglongjmp
-    signal_delivery_order signal_mask_in_handler
+    shared_write_sigbus sigaction_all sigaltstack sigaltstack_disarmed sigbus sigchld siginfo sigio sigio_owner
+    siglongjmp signal_delivery_order signal_mask_in_handler
     signal_queue_order signalfd signalfd_many signals_ignored sigpending_limit sigprocmask_pending
     sigreturn_broken sigreturn_registers sigreturn_vectors sigsuspend sigsys_default sigtimedwait sleep
     sleep_interrupted sleep_restarted socket_errors socket_options socketpair splice_refused stack_limit

@@ -64,6 +64,12 @@ pub(crate) fn library() -> PathBuf {
     compiled(&source, &read(&source), "-shared -fPIC")
 }
 
+/// Compiles the module of `tests/guests/placed/lua`, unless exactly this one has been compiled before.
+pub(crate) fn lua_module() -> PathBuf {
+    let source = sources().join("placed/lua/storm.c");
+    compiled(&source, &read(&source), "-shared -fPIC")
+}
+
 /// A command that sees a small environment, this directory and this standard input; `FTRUN_LAYER` is passed on.
 pub(crate) fn command(program: &Path, directory: &Path, stdin: Option<&str>) -> Command {
     let stdin = match stdin {

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::child::{Ended, Outcome, run};
-use crate::guest::{FTRUN, Guest, command};
+use crate::guest::{FTRUN, Guest, command, lua_module};
 use crate::support::group::{Group, Victim};
 use crate::support::program::Program;
 use crate::support::status::Role;
@@ -97,6 +97,39 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 print(ticks, mixed, sum(table.values()))
 ";
     let server = ["/usr/bin/python3", "-c", PROGRAM].map(OsString::from);
+    let positions = recorded_and_replayed(&server, SHORT);
+    assert!(positions >= 10, "{positions} positions");
+}
+
+/// One that runs its handler when its own loop comes to look.
+#[test]
+fn interpreter_perl() {
+    const PROGRAM: &str = "use Time::HiRes qw(setitimer ITIMER_REAL);
+my ($ticks, $mixed, $i, %table) = (0, 0, 0);
+$SIG{ALRM} = sub { $ticks++; $mixed = ($mixed * 31 + $i) & 0xffffffff };
+setitimer(ITIMER_REAL, 0.005, 0.005);
+while ($ticks < 60) { $i++; $table{ $i % 1000 } = ($table{ $i % 999 } // 0) + $i }
+setitimer(ITIMER_REAL, 0);
+print \"$ticks $mixed $i $table{7}\\n\";
+";
+    let server = ["/usr/bin/perl", "-e", PROGRAM].map(OsString::from);
+    let positions = recorded_and_replayed(&server, SHORT);
+    assert!(positions >= 10, "{positions} positions");
+}
+
+/// One with a handler in C, which sees the registers of the interpreter's loop.
+#[test]
+fn interpreter_lua() {
+    const PROGRAM: &str = "local i, list = 0, {}
+for n = 1, 1000 do list[n] = n end
+package.loadlib(arg[1], 'luaopen_storm')()
+print(pcall(function() while true do i = i + 1; list[i % 1000 + 1] = list[i % 999 + 1] + i * 0.5 end end))
+print(i, list[7])
+";
+    let scratch = tempfile::tempdir().expect("a scratch directory can be made");
+    let program = scratch.path().join("storm.lua");
+    std::fs::write(&program, PROGRAM).expect("a scratch directory can be written to");
+    let server = [OsString::from("/usr/bin/lua5.4"), program.into(), lua_module().into()];
     let positions = recorded_and_replayed(&server, SHORT);
     assert!(positions >= 10, "{positions} positions");
 }

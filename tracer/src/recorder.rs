@@ -744,7 +744,8 @@ impl Recorder<'_> {
                 self.watched_path(flow);
                 Ok(())
             }
-            nr::SETITIMER | nr::ALARM | nr::TIMERFD_SETTIME if result >= 0 => {
+            // With EFAULT they may have been set: what was before could not be written.
+            nr::SETITIMER | nr::ALARM | nr::TIMERFD_SETTIME if result >= 0 || result == -i64::from(libc::EFAULT) => {
                 self.note_time(flow);
                 Ok(())
             }

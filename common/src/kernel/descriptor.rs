@@ -38,6 +38,8 @@ pub struct Description {
     pub object: Object,
     /// Access mode and status flags as F_GETFL shows them, without the flags that count only while opening.
     pub flags: i32,
+    /// Whom it tells of readiness, as F_SETOWN says: a process, or a group below 0; 0 for nobody.
+    pub owner: i32,
     /// flock and open-file-description locks, and POSIX locks taken through it (best effort).
     pub locks: Locks,
     /// How many numbers refer to it.
@@ -205,7 +207,7 @@ impl Descriptors {
         if matches!(object, Object::Epoll(_)) {
             self.epolls.insert(id);
         }
-        let description = Description { object, flags, locks: Locks::default(), references: 1 };
+        let description = Description { object, flags, owner: 0, locks: Locks::default(), references: 1 };
         self.descriptions.insert(id, description);
         self.table.insert(fd, Descriptor { description: id, cloexec });
         id

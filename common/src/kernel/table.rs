@@ -89,6 +89,10 @@ impl Kernel {
                 *flags = *flags & !SETTABLE | value & SETTABLE;
                 Ok(())
             }
+            libc::F_SETOWN => {
+                self.descriptors.get_mut(call, fd)?.owner = value;
+                Ok(())
+            }
             libc::F_SETLK | libc::F_SETLKW => self.range_lock(call, false),
             libc::F_OFD_SETLK | libc::F_OFD_SETLKW => self.range_lock(call, true),
             libc::F_SETPIPE_SZ => {

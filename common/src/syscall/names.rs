@@ -14,7 +14,7 @@ pub fn all() -> impl Iterator<Item = (u16, &'static str)> {
 }
 
 #[rustfmt::skip]
-static REFUSED: &[(u16, &str)] = &[
+pub(super) static REFUSED: &[(u16, &str)] = &[
     (29, "shmget"), (30, "shmat"), (31, "shmctl"),
     (64, "semget"), (65, "semop"), (66, "semctl"), (67, "shmdt"), (68, "msgget"), (69, "msgsnd"), (70, "msgrcv"),
     (71, "msgctl"), (78, "getdents"), (101, "ptrace"), (103, "syslog"), (122, "setfsuid"), (123, "setfsgid"),
@@ -41,10 +41,14 @@ static REFUSED: &[(u16, &str)] = &[
     (311, "process_vm_writev"), (312, "kcmp"), (313, "finit_module"), (314, "sched_setattr"), (315, "sched_getattr"),
     (317, "seccomp"), (319, "memfd_create"), (320, "kexec_file_load"), (321, "bpf"), 
     (323, "userfaultfd"), (324, "membarrier"), (325, "mlock2"), (329, "pkey_mprotect"), (330, "pkey_alloc"),
-    (331, "pkey_free"), (333, "io_pgetevents"), (424, "pidfd_send_signal"), (425, "io_uring_setup"),
+    (331, "pkey_free"), (333, "io_pgetevents"), (335, "uretprobe"), (336, "uprobe"), (424, "pidfd_send_signal"), (425, "io_uring_setup"),
     (426, "io_uring_enter"), (427, "io_uring_register"), (428, "open_tree"), (429, "move_mount"), (430, "fsopen"),
     (431, "fsconfig"), (432, "fsmount"), (433, "fspick"), (434, "pidfd_open"), (438, "pidfd_getfd"),
     (440, "process_madvise"), (442, "mount_setattr"), (443, "quotactl_fd"), (444, "landlock_create_ruleset"),
     (445, "landlock_add_rule"), (446, "landlock_restrict_self"), (447, "memfd_secret"), (448, "process_mrelease"),
-    (449, "futex_waitv"), (450, "set_mempolicy_home_node"),
+    (449, "futex_waitv"), (450, "set_mempolicy_home_node"), (451, "cachestat"), (452, "fchmodat2"),
+    (453, "map_shadow_stack"), (454, "futex_wake"), (455, "futex_wait"), (456, "futex_requeue"), (457, "statmount"),
+    (458, "listmount"), (459, "lsm_get_self_attr"), (460, "lsm_set_self_attr"), (461, "lsm_list_modules"),
+    (462, "mseal"), (463, "setxattrat"), (464, "getxattrat"), (465, "listxattrat"), (466, "removexattrat"),
+    (467, "open_tree_attr"), (468, "file_getattr"), (469, "file_setattr"),
 ];

@@ -73,8 +73,6 @@ const CHILD: i32 = 0xff
     | libc::CLONE_CHILD_CLEARTID
     | libc::CLONE_SYSVSEM;
 const MOVING: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-const CODE_OR_ZEROCOPY: [i32; 4] =
-    [libc::SO_ATTACH_FILTER, libc::SO_ATTACH_BPF, libc::SO_ATTACH_REUSEPORT_CBPF, libc::SO_ZEROCOPY];
 
 #[rustfmt::skip]
 static RULES: &[Rule] = &[
@@ -96,9 +94,6 @@ static RULES: &[Rule] = &[
         errno: libc::EOPNOTSUPP, refused: |args| bits(args[2], SENDING) },
     Rule { call: nr::RECVMSG, what: "flag", text: "MSG_ERRQUEUE",
         errno: libc::EOPNOTSUPP, refused: |args| bits(args[2], libc::MSG_ERRQUEUE) },
-    Rule { call: nr::SETSOCKOPT, what: "option", text: "SO_ATTACH_FILTER, SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF, SO_ZEROCOPY",
-        errno: libc::ENOPROTOOPT,
-        refused: |args| (int(args[1]) == libc::SOL_SOCKET && CODE_OR_ZEROCOPY.contains(&int(args[2]))).then_some(args[2]) },
     Rule { call: nr::RECVMMSG, what: "flag", text: "MSG_ERRQUEUE",
         errno: libc::EOPNOTSUPP, refused: |args| bits(args[3], libc::MSG_ERRQUEUE) },
     Rule { call: nr::SENDMMSG, what: "flag", text: SENDING_TEXT,

@@ -2,13 +2,13 @@
 //!
 //! Layouts: the manual pages of section 2 and the kernel's `include/uapi`; sizes are those of x86-64.
 
-use super::nr;
 use super::shape::Class::{Answer, Emulate, Execute};
 use super::shape::Direction::{Bulk, Digest, In, InOut, Out, OutAlways};
 use super::shape::Length::{
     Arg, CString, FdSet, Fixed, Iovec, Mmsghdr, Msghdr, Pages, Result, SigsetPair, ValueResult,
 };
 use super::shape::{Shape, ptr, recomputing, shape};
+use super::{names, nr, operations};
 
 /// The shape of call `number`, if it has one.
 #[must_use]
@@ -234,16 +234,45 @@ static TABLE: &[Shape] = &[
     shape(nr::EPOLL_PWAIT2, "epoll_pwait2", 6, Emulate, &[ptr(1, Out, Result(12)), ptr(3, Digest, Fixed(16)), ptr(4, In, Arg(5, 1))]),
 ];
 
+/// The numbers of Linux 6.18, both ends included; those between them belong to no call.
+const NUMBERS: [(u16, u16); 2] = [(0, 336), (424, 469)];
+
+/// Whether every call is in exactly one place: here, among the multiplexed ones or among the refused ones, each in order.
+const fn is_complete() -> bool {
+    let (mut shape, mut multiplexed, mut refused) = (0, 0, 0);
+    let mut range = 0;
+    while range < NUMBERS.len() {
+        let (mut number, last) = NUMBERS[range];
+        while number <= last {
+            let mut places = 0;
+            if shape < TABLE.len() && TABLE[shape].number == number {
+                (shape, places) = (shape + 1, places + 1);
+            }
+            if multiplexed < operations::ALL.len() && operations::ALL[multiplexed].number() == number {
+                (multiplexed, places) = (multiplexed + 1, places + 1);
+            }
+            if refused < names::REFUSED.len() && names::REFUSED[refused].0 == number {
+                (refused, places) = (refused + 1, places + 1);
+            }
+            if places != 1 {
+                return false;
+            }
+            number += 1;
+        }
+        range += 1;
+    }
+    shape == TABLE.len() && multiplexed == operations::ALL.len() && refused == names::REFUSED.len()
+}
+
+const _: () = assert!(is_complete(), "a system call is missing, out of order, or both known and refused");
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_sorted_and_every_pointer_lies_within_the_arguments() {
-        for pair in TABLE.windows(2) {
-            assert!(pair[0].number < pair[1].number, "{} before {}", pair[0].name, pair[1].name);
-        }
-        for shape in TABLE {
+    fn every_pointer_lies_within_the_arguments() {
+        for shape in TABLE.iter().chain(operations::all().flat_map(operations::Operations::shapes)) {
             assert!(shape.pointers.iter().all(|p| p.arg < shape.nargs), "{}", shape.name);
         }
     }

@@ -1,10 +1,12 @@
 //! docs/syscalls.md is made from the table. `FTRUN_UPDATE_DOCS=1 cargo test -p ftrun-common --test syscalls` writes it anew.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use common::syscall::{Class, Direction, Length, Pointer, Shape, names, operations, rules, table};
+use common::syscall::operations::{self, Operation, Operations, SocketOption};
+use common::syscall::{Class, Direction, Length, Pointer, Shape, names, nr, rules, table};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/syscalls.md");
 
@@ -26,7 +28,7 @@ nothing else asks for are not logged, only digested (the last column). Memory th
 socket pair or eventfd that a replica must be able to make anew. Memory that a call writes (*out*) is logged; *in/out*: both,
 also when it fails; *out always*: also when it fails. After EFAULT everything is logged that may have been written.
 
-A call, operation or flag that is not listed here is refused: it is not executed, the server gets the errno, and standard error
+A call, operation, option or flag that is not listed here is refused, as is what is listed so: it is not executed, the server gets the errno, and standard error
 says once `ftrun: refused ...` with its name.
 ";
 
@@ -59,27 +61,31 @@ fn the_document_says_what_the_table_says() {
 
 fn document() -> String {
     let mut out = BEGINNING.to_owned();
-    let multiplexed: Vec<&Shape> = operations::all().flat_map(|operations| operations.shapes()).collect();
-    let mut shapes: Vec<&Shape> = table::all().chain(multiplexed).collect();
-    shapes.sort_by_key(|shape| shape.number);
-    let _ = write!(out, "\n## Known: {} calls and operations\n\n", shapes.len());
+    let _ = write!(out, "\n## Known: {} calls\n\n", table::all().count() + operations::all().count());
     out += "| number | call | class | arguments that point to memory | not logged |\n|---|---|---|---|---|\n";
-    for shape in shapes {
-        let pointers: Vec<String> = shape.pointers.iter().map(pointer).collect();
+    let multiplexed = operations::all().map(|operations| {
+        let (number, name) = (operations.number(), operations.name());
+        (number, format!("| {number} | {name} | by its operation: [below](#{name}) | | |\n"))
+    });
+    let mut rows: BTreeMap<u16, String> = multiplexed.collect();
+    for shape in table::all() {
         let recomputed = (0..6).filter(|index| shape.recomputed >> index & 1 == 1).map(|index: u8| index.to_string());
         let recomputed = recomputed.collect::<Vec<_>>().join(", ");
-        let (number, name, class, pointers) = (shape.number, shape.name, class(shape), pointers.join("; "));
-        let _ = writeln!(out, "| {number} | {name} | {class} | {pointers} | {recomputed} |");
+        let (number, name, class, pointers) = (shape.number, shape.name, class(shape), pointers(shape));
+        rows.insert(number, format!("| {number} | {name} | {class} | {pointers} | {recomputed} |\n"));
     }
-    out += "\n## Refused operations and flags of known calls\n\n| call | what | errno |\n|---|---|---|\n";
-    for operations in operations::all().filter(|operations| operations.selects()) {
-        let errno = errno(operations.errno());
-        let _ = writeln!(out, "| {} | operations that are not listed above | {errno} |", operations.name());
+    out.extend(rows.into_values());
+    for operations in operations::all().filter(|operations| operations.number() != nr::GETSOCKOPT) {
+        out += &match operations.number() {
+            nr::SETSOCKOPT => socket_options(),
+            _ => multiplexed_call(operations),
+        };
     }
+    out += "\n## Refused flags of known calls\n\n| call | what | errno |\n|---|---|---|\n";
     for rule in rules::all() {
         let name = table::find(rule.call.into())
             .map(|shape| shape.name)
-            .or_else(|| operations::of(rule.call.into()).map(operations::Operations::name));
+            .or_else(|| operations::of(rule.call.into()).map(Operations::name));
         let _ = writeln!(
             out,
             "| {} | {} | {} |",
@@ -96,6 +102,41 @@ fn document() -> String {
         out.push('\n');
     }
     out
+}
+
+/// The table of one multiplexed call.
+fn multiplexed_call(operations: &Operations) -> String {
+    let (name, error) = (operations.name(), errno(operations.errno()));
+    let mut out = format!(
+        "\n## {name}\n\nAn operation that is not here is refused as well: {error}.\n\n\
+         | value | operation | class | arguments that point to memory |\n|---|---|---|---|\n"
+    );
+    for Operation { value, name, shape } in operations.all() {
+        let (class, pointers) = match shape {
+            Some(shape) => (class(shape), pointers(shape)),
+            None => (format!("refused {error}"), String::new()),
+        };
+        let _ = writeln!(out, "| {value:#x} | {name} | {class} | {pointers} |");
+    }
+    out
+}
+
+/// One table for setsockopt and getsockopt.
+fn socket_options() -> String {
+    let mut out = String::from(
+        "\n<a id=\"getsockopt\"></a>\n\n## setsockopt\n\nand getsockopt. The value that is set is logged; of one that is read, \
+         value and length. An option that is not here, or is used in the other direction, is refused: ENOPROTOOPT.\n\n\
+         | level | option | name | value, length in bytes | setsockopt | getsockopt |\n|---|---|---|---|---|---|\n",
+    );
+    let class = |carried| if carried { "emulated" } else { "refused" };
+    for SocketOption { level, number, name, value, set, get } in operations::SOCKET_OPTIONS {
+        let _ = writeln!(out, "| {level} | {number} | {name} | {value} | {} | {} |", class(*set), class(*get));
+    }
+    out
+}
+
+fn pointers(shape: &Shape) -> String {
+    shape.pointers.iter().map(pointer).collect::<Vec<String>>().join("; ")
 }
 
 fn class(shape: &Shape) -> String {

@@ -4,4 +4,5 @@ extern crate ftrun_common as common;
 
 mod coverage;
 mod document;
+mod headers;
 mod random;

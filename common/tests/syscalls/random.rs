@@ -2,7 +2,7 @@
 
 use common::digest::REGISTERS;
 use common::record::{Kind, Record, Segment, SegmentRole};
-use common::syscall::{Fault, Memory, Shape, at_entry, at_exit, operations, outputs, resolve, table};
+use common::syscall::{Fault, Memory, Shape, at_entry, at_exit, nr, operations, outputs, resolve, table};
 use proptest::prelude::*;
 
 const BASE: u64 = 0x10000;
@@ -84,6 +84,35 @@ proptest! {
     fn any_call_is_resolved_or_refused(number in prop_oneof![0..500u64, any::<u64>()], args in prop::array::uniform6(value())) {
         if let Err(refusal) = resolve(number, &args) {
             prop_assert!(refusal.errno > 0 && !refusal.what.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_operation_is_the_one_of_its_value_or_refused_by_name(
+        operations in prop::sample::select(operations::all().collect::<Vec<_>>()),
+        known in any::<prop::sample::Index>(),
+        other in any::<u32>(),
+        choice in any::<bool>(),
+        upper in any::<u32>(),
+    ) {
+        let all = operations.all();
+        // Modifiers of a futex are no part of the operation.
+        let value = if choice { all[known.index(all.len())].value } else { u64::from(other) & !(128 | 256) };
+        let upper = u64::from(upper) << 32;
+        let args = match operations.number() {
+            nr::SETSOCKOPT | nr::GETSOCKOPT => [0, value >> 32 | upper, value & 0xffff_ffff | upper, 0, 0, 0],
+            _ => [value | upper; 6],
+        };
+        match (all.iter().find(|operation| operation.value == value), resolve(operations.number().into(), &args)) {
+            (Some(operation), Ok(shape)) => prop_assert_eq!(operation.shape.as_ref(), Some(shape)),
+            (Some(operation), Err(refusal)) => {
+                prop_assert!(operation.shape.is_none());
+                prop_assert_eq!((refusal.what.as_str(), refusal.errno), (operation.name, operations.errno()));
+            }
+            (None, Err(refusal)) => {
+                prop_assert!(refusal.what.starts_with(operations.name()) && refusal.errno == operations.errno());
+            }
+            (None, Ok(shape)) => prop_assert!(false, "{value:#x} is {}", shape.name),
         }
     }
 

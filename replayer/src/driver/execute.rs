@@ -31,7 +31,7 @@ pub(super) fn is_executed(
     Ok(match record.number {
         // They decide where a stack stops growing.
         nr::SETRLIMIT => succeeded && of_stack(record.arg(0)),
-        nr::PRLIMIT64 => succeeded && own(record.arg(0)) && of_stack(record.arg(1)),
+        nr::PRLIMIT64 => (succeeded || failed_with(libc::EFAULT)) && own(record.arg(0)) && of_stack(record.arg(1)),
         _ if class != Class::Execute => false,
         // What is new is in force although what was before could not be written.
         nr::RT_SIGACTION | nr::RT_SIGPROCMASK | nr::SIGALTSTACK => succeeded || failed_with(libc::EFAULT),

@@ -160,7 +160,15 @@ fn unknown_calls_are_named() {
             Exit::Code(0),
             &["refused io_uring_setup (system call 425): not replicated", "the server gets errno 38"],
         )?;
-        super::case::said(&program, &["refused prctl with operation"])
+        for refused in [
+            ["refused prctl with operation 0x1234567", "the server gets errno 22"],
+            ["refused prctl(PR_SET_MM)", "the server gets errno 22"],
+            ["refused setsockopt(SO_ZEROCOPY)", "the server gets errno 92"],
+            ["refused getsockopt with option 9 of level 9999", "the server gets errno 92"],
+        ] {
+            super::case::said(&program, &refused)?;
+        }
+        Ok(())
     });
     verdict(outcome);
 }

@@ -28,7 +28,7 @@ guests! {
     child_numbers children_lost heap ids ignored_fault_kills invalid_flags kill_self memory_churn mincore_advice mmap_anonymous mmap_grows_down
     mmap_reserve mmap_shared_anonymous mprotect mremap mremap_fixed nested_faults pause pipe poll_interrupted ppoll
     prlimit pselect rdtsc rdtsc_storm rdtscp recursion sa_nodefer sa_resethand sa_resethand_nested sched segv_contents
-    segv_recovered select setitimer setsid sigaction_all sigaltstack sigaltstack_disarmed siginfo siglongjmp
+    segv_recovered select setitimer setsid sigaction_all sigaltstack sigaltstack_disarmed siginfo sigio_owner siglongjmp
     signal_delivery_order signal_mask_in_handler signal_queue_order signalfd signalfd_many sigpending_limit
     sigprocmask_pending sigreturn_broken sigreturn_registers sigreturn_vectors sigsuspend sigsys_default sigtimedwait
     sleep sleep_interrupted sleep_restarted socketpair stack_limit stack_overflow static_pie static_plain

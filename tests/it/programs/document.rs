@@ -35,7 +35,8 @@ Not in the table, and worth knowing:
 
 - `test_mmap`'s `LargeMmapTests` map sparse files of 2 to 6 GiB: a file is logged when it is mapped, its holes too, which takes
   about 20 s for each GiB.
-- `test_signal`'s `test_itimer_virtual` computes until a signal comes: signals are delivered only at calls.
+- `test_signal`'s `test_itimer_virtual` asks for the time until 0.3 s of user time are over, of which a recording spends little:
+  recorded and replayed, 1.7 million records, in a minute.
 ";
 
 const TOOLS: &str = "

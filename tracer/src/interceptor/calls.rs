@@ -83,7 +83,10 @@ pub const ALL: &[FastCall] = &[
     with_flags(2, SENDING, output(nr::SENDMSG)),
     output(nr::SENDFILE),
     FastCall { urgent: true, ..call(nr::SHUTDOWN, MAY_CLOSE) },
-    call(nr::SETSOCKOPT, MAY_USE),
+    FastCall {
+        example: [0, libc::SOL_SOCKET as u64, libc::SO_KEEPALIVE as u64, 0, 0, 0],
+        ..call(nr::SETSOCKOPT, MAY_USE)
+    },
     FastCall { example: [0, libc::FIONBIO, 0, 0, 0, 0], ..call(nr::IOCTL, MAY_USE) },
     // For reading alone.
     with_flags(1, OPENING, FastCall { opens: true, ..call(nr::OPEN, 0) }),

@@ -421,11 +421,26 @@ impl Recorder<'_> {
     ) -> Result<(), RecordingError> {
         // With a hole in its area madvise(2) fails and has done its work around it, mprotect(2) up to it.
         let around = matches!(flow.shape.number, nr::MADVISE | nr::MPROTECT) && result == -i64::from(libc::ENOMEM);
-        if (-4095..0).contains(&result) && !around {
+        let at_locked = flow.shape.number == nr::MADVISE && result == -i64::from(libc::EINVAL);
+        if (-4095..0).contains(&result) && !around && !at_locked {
             return Ok(());
         }
         let [start, len, third, flags, ..] = flow.call.args;
         match flow.shape.number {
+            nr::MADVISE if result == -i64::from(libc::EINVAL) => {
+                let end = len.checked_next_multiple_of(PAGE).and_then(|len| start.checked_add(len));
+                let lets_go = third == libc::MADV_DONTNEED as u64 && start.is_multiple_of(PAGE);
+                if let Some(end) = end.filter(|_| lets_go) {
+                    // What lies before was let go: a replica, where nothing is locked, takes it from here.
+                    let end = match std::fs::read_to_string(format!("/proc/{}/smaps", stopped.pid())) {
+                        Ok(smaps) => first_kept(&smaps, start, end).unwrap_or(start),
+                        Err(_) => end,
+                    };
+                    read_in_pieces(stopped, start, end, &mut |address, bytes| {
+                        flow.extra.push(Segment { address, role: SegmentRole::Out, arg: 0, bytes });
+                    });
+                }
+            }
             nr::MMAP => {
                 let (start, end) = whole(abi::word(result), len);
                 self.unmapped(start, end - start);
@@ -563,6 +578,25 @@ fn word_at(stopped: &Stopped, address: u64) -> Option<u64> {
     stopped.bytes(address, 8).ok()?.try_into().ok().map(u64::from_le_bytes)
 }
 
+/// Where MADV_DONTNEED finds the first memory that it does not let go, and fails: locked, of a device, of huge pages
+/// (`VmFlags` in proc_pid_smaps(5)).
+fn first_kept(smaps: &str, start: u64, end: u64) -> Option<u64> {
+    let mut area = (0, 0);
+    for line in smaps.lines() {
+        if let Some(flags) = line.strip_prefix("VmFlags:") {
+            let kept = flags.split_ascii_whitespace().any(|flag| ["lo", "pf", "ht"].contains(&flag));
+            if kept && area.0 < end && area.1 > start {
+                return Some(area.0.max(start));
+            }
+        } else if let Some((first, rest)) = line.split(' ').next().and_then(|range| range.split_once('-'))
+            && let (Ok(first), Ok(last)) = (u64::from_str_radix(first, 16), u64::from_str_radix(rest, 16))
+        {
+            area = (first, last);
+        }
+    }
+    None
+}
+
 /// The offset of an open file.
 fn offset_of(pid: i32, fd: i32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
@@ -621,6 +655,18 @@ mod tests {
         assert_eq!(areas.at(0x5000).map(|area| area.offset), Some(0x14000));
         assert_eq!(areas.showing(file, 0x11ff0, 0x13010), [(0x2ff0, 0x3000), (0x4000, 0x4010)]);
         assert!(areas.showing(FileId { device: 1, inode: 3 }, 0, u64::MAX).is_empty());
+    }
+
+    #[test]
+    fn advice_ends_at_memory_that_is_locked() {
+        let smaps = "1000-3000 rw-p 00000000 00:00 0 \nSize:                  8 kB\nVmFlags: rd wr mr mw me ac sd \n\
+                     3000-4000 rw-p 00000000 00:00 0 [heap]\nVmFlags: rd wr mr mw me lo ac sd \n\
+                     4000-9000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me ac sd \n";
+        assert_eq!(first_kept(smaps, 0x1000, 0x9000), Some(0x3000));
+        assert_eq!(first_kept(smaps, 0x3000, 0x9000), Some(0x3000));
+        // Nothing locked there: it failed for another reason, and has done nothing.
+        assert_eq!(first_kept(smaps, 0x1000, 0x3000), None);
+        assert_eq!(first_kept(smaps, 0x4000, 0x9000), None);
     }
 
     #[test]
