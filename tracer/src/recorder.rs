@@ -11,6 +11,7 @@ mod journal;
 mod memory;
 mod net;
 mod outside;
+mod posix_timer;
 mod signal;
 mod tap;
 mod time;
@@ -31,6 +32,7 @@ use self::journal::Journal;
 pub use self::memory::{FileAreas, SharedCopy};
 pub use self::outside::Outside;
 use self::signal::Ran;
+pub use self::time::offsets as clock_offsets;
 use self::tap::Tap;
 use crate::inject::{self, Held, InjectError};
 use crate::instructions::{self, Sites};
@@ -426,6 +428,7 @@ impl<'a> Recorder<'a> {
             self.append(&Record::new(Kind::Epoch, 0, 0).with_args(&[epoch]), "a new epoch")?;
         }
         let vsyscall = vsyscall::is_there(&regs);
+        self.forget_expiries(&call);
         // There is no instruction to call again with: the next real call is soon enough.
         let stopped = if self.held.is_empty() || vsyscall {
             stopped
@@ -639,6 +642,7 @@ impl Recorder<'_> {
         match flow.shape.number {
             nr::BIND | nr::LISTEN | nr::CLOSE | nr::SENDMSG | nr::SENDMMSG => self.before_net(stopped, regs, flow),
             nr::SENDFILE => self.before_sendfile(stopped, regs, flow),
+            nr::TIMER_CREATE | nr::TIMER_SETTIME | nr::TIMER_GETOVERRUN => self.before_timer(stopped, regs, flow),
             nr::CLOCK_NANOSLEEP | nr::TIMERFD_SETTIME => Ok(Before::Run(self.real_deadline(stopped, regs, flow)?)),
             _ => Ok(self.with_real_ids(stopped, regs, flow)),
         }
@@ -671,6 +675,11 @@ impl Recorder<'_> {
                 Ok(())
             }
             nr::SETITIMER | nr::ALARM | nr::TIMERFD_SETTIME if result >= 0 => {
+                self.note_time(flow);
+                Ok(())
+            }
+            // It is set though what it was before cannot be written.
+            nr::TIMER_SETTIME if result >= 0 || result == -i64::from(libc::EFAULT) => {
                 self.note_time(flow);
                 Ok(())
             }

@@ -4,7 +4,8 @@
 //! here changes nothing that the model keeps.
 
 use super::Kernel;
-use super::call::{Call, ModelError, i32_at, u64_at};
+use super::call::{Call, ModelError, u64_at};
+use super::posix_timer::Origin;
 use super::signal::Sent;
 use crate::abi;
 
@@ -41,8 +42,7 @@ impl Kernel {
             libc::SYS_rt_sigreturn => self.rt_sigreturn(call),
             libc::SYS_rt_sigpending => self.rt_sigpending(call),
             libc::SYS_rt_sigtimedwait => {
-                let info = call.output(1);
-                self.took(call.int_result(), info.get(8..12).map(|_| i32_at(&info, 8)));
+                self.took(call.int_result(), Origin::of_siginfo(&call.output(1)));
                 Ok(())
             }
             libc::SYS_sigaltstack => self.sigaltstack(call),
@@ -68,6 +68,9 @@ impl Kernel {
             }
             libc::SYS_setitimer => self.setitimer(call),
             libc::SYS_alarm => self.alarm(call),
+            libc::SYS_timer_create => self.timer_create(call),
+            libc::SYS_timer_settime => self.timer_settime(call),
+            libc::SYS_timer_delete => self.timer_delete(call),
             libc::SYS_execve | libc::SYS_execveat => {
                 self.exec();
                 Ok(())
@@ -150,7 +153,6 @@ impl Kernel {
             libc::SYS_clone3 if call.input(0).is_ok_and(|args| u64_at(args, 0) & CLONE_PIDFD != 0) => {
                 Err(call.unsupported("a descriptor of a child"))
             }
-            libc::SYS_timer_create => Err(call.unsupported("a POSIX timer")),
             libc::SYS_splice | libc::SYS_tee | libc::SYS_vmsplice if call.count() > 0 => {
                 Err(call.unsupported("pipe content that the record does not hold"))
             }
@@ -177,6 +179,9 @@ impl Kernel {
                 self.rt_sigprocmask(call)
             }
             libc::SYS_sigaltstack if call.failed_with(libc::EFAULT) && call.has_input(0, 24) => self.sigaltstack(call),
+            libc::SYS_timer_settime if call.failed_with(libc::EFAULT) && call.has_input(2, 32) => {
+                self.timer_settime(call)
+            }
             number if call.failed_with(libc::EPIPE) => {
                 let flags = match number {
                     libc::SYS_sendto | libc::SYS_sendmmsg => call.int(3),
