@@ -59,9 +59,12 @@ static void create(clockid_t clock, int notify, int signal, int value) {
 }
 
 static void came(int signal, int value) {
+    // No other one is to come between the looks.
+    mask(SIG_BLOCK, signal);
     CHECK(last.si_signo == signal && last.si_code == SI_TIMER && last.si_value.sival_int == value);
     CHECK(last.si_timerid == (int)(intptr_t)timer && timer_getoverrun(timer) == last.si_overrun);
     printf("signal %d of timer %d, value %d, overrun %d\n", signal, last.si_timerid, value, last.si_overrun);
+    mask(SIG_UNBLOCK, signal);
 }
 
 static void once(clockid_t clock, int notify, int signal) {

@@ -107,9 +107,9 @@ impl PosixTimers {
 
     /// Those that run and raise this signal.
     fn raising(&mut self, signal: i32) -> impl Iterator<Item = &mut PosixTimer> + '_ {
-        self.0.values_mut().filter(move |timer| {
-            timer.setting.is_some() && timer.notice.is_some_and(|notice| notice.signal == signal)
-        })
+        self.0
+            .values_mut()
+            .filter(move |timer| timer.setting.is_some() && timer.notice.is_some_and(|notice| notice.signal == signal))
     }
 
     /// Whether a signal that waits may be a timer's.

@@ -39,7 +39,9 @@ pub(super) fn merge(held: &mut VecDeque<Held>) {
     for one in held.drain(..) {
         let earlier = timer_of(&one).and_then(|(id, overrun)| {
             let mut earlier = merged.iter_mut();
-            earlier.find(|e| e.signal == one.signal && timer_of(e).is_some_and(|(timer, _)| timer == id)).zip(Some(overrun))
+            earlier
+                .find(|e| e.signal == one.signal && timer_of(e).is_some_and(|(timer, _)| timer == id))
+                .zip(Some(overrun))
         });
         match earlier {
             Some((earlier, overrun)) => {
