@@ -24,6 +24,7 @@ mod names;
 mod network;
 mod path;
 mod pipe;
+mod posix_timer;
 mod signal;
 mod socket;
 mod table;
@@ -48,6 +49,7 @@ pub use file::{File, Locks, Offset, RangeLock};
 pub use identity::{Identity, Ids, Limit};
 pub use path::PathBytes;
 pub use pipe::{Pipe, PipeId, Pipes};
+pub use posix_timer::{Notice, Origin, PosixTimer, PosixTimers, timer_clock};
 pub use signal::{AltStack, Disposition, Pending, Sent, Signals, bit};
 pub use socket::{
     BoundTo, Netlink, Options, PairEnd, Queue, Shutdown, SocketOption, Tcp, TcpState, Udp, Unix, UnixState,
@@ -155,6 +157,7 @@ pub struct Kernel {
     connections: Connections,
     signals: Signals,
     timers: IntervalTimers,
+    posix_timers: PosixTimers,
     identity: Identity,
     monotonic_ns: u64,
     clocks: BTreeMap<i32, u64>,
@@ -209,6 +212,7 @@ impl Kernel {
             connections: Connections::default(),
             signals: Signals::new(initial.mask, initial.ignored),
             timers: IntervalTimers::default(),
+            posix_timers: PosixTimers::default(),
             identity,
             monotonic_ns: initial.monotonic_ns,
             clocks: BTreeMap::new(),
@@ -325,6 +329,12 @@ impl Kernel {
     #[must_use]
     pub fn timers(&self) -> &IntervalTimers {
         &self.timers
+    }
+
+    /// POSIX timers, whether they run or not.
+    #[must_use]
+    pub fn posix_timers(&self) -> &PosixTimers {
+        &self.posix_timers
     }
 
     /// Who the process is.

@@ -7,7 +7,7 @@
 //!
 //! Order: listeners first ([`Resumed::prepare`]), because the proxy must learn where they are before it connects the
 //! clients anew; then, in [`revive`], descriptors, epoll sets, identity, and last what may interrupt: pending signals and
-//! interval timers. User ids change just before those, when nothing needs the old rights any more.
+//! timers. User ids change just before those, when nothing needs the old rights any more.
 //!
 //! What cannot be carried over does not stop the server: it comes back as something that fails as a dead peer or a lost file
 //! does, and is listed in [`Report::losses`].
@@ -16,6 +16,7 @@ mod events;
 mod files;
 mod identity;
 mod pipes;
+mod posix_timers;
 mod server;
 mod sockets;
 mod sys;
@@ -245,6 +246,7 @@ pub fn revive(
     revival.become_the_server()?;
     revival.raise_pending_signals()?;
     revival.start_interval_timers()?;
+    revival.make_posix_timers()?;
     Ok(revival.report)
 }
 

@@ -35,7 +35,8 @@ guests! {
     mlock mmap_anonymous mmap_copy_on_write mmap_file mmap_grows_down mmap_reserve
     mmap_shared_anonymous modes mprotect mremap mremap_file mremap_fixed names nested_faults never_restarted
     openat openat2 output_large pause pipe pipe_packets poll poll_interrupted positioned_vectors posix_spawn
-    posix_timers_refused ppoll prctl pread_pwrite prlimit proc_self pselect rdtsc rdtsc_blocked rdtsc_in_handler
+    posix_timer_cpu posix_timer_signals posix_timers posix_timers_many posix_timers_refused ppoll prctl
+    pread_pwrite prlimit proc_self pselect rdtsc rdtsc_blocked rdtsc_in_handler
     rdtsc_storm rdtscp read_interrupted read_restarted receive_flags receive_timeout recursion restart_calls
     rw_vector sa_nodefer sa_resethand sa_resethand_nested sched segv_contents segv_recovered select sendfile
     sendmmsg sendmsg setitimer setsid shared_memory_refused shared_write shared_write_refused

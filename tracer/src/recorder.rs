@@ -14,6 +14,7 @@ mod memory;
 mod net;
 mod outside;
 mod pace;
+mod posix_timer;
 mod signal;
 mod tap;
 mod time;
@@ -40,6 +41,7 @@ pub use self::outside::Outside;
 use self::pace::{Pace, Stopper};
 use self::signal::Ran;
 use self::tap::Tap;
+pub use self::time::offsets as clock_offsets;
 use crate::family::{Family, FamilyError};
 use crate::inject::{self, Held, InjectError};
 use crate::instructions::{self, Sites};
@@ -483,6 +485,7 @@ impl<'a> Recorder<'a> {
         }
         self.check_memory(&stopped, &call)?;
         let vsyscall = vsyscall::is_there(&regs);
+        self.forget_expiries(&call);
         // There is no instruction to call again with: the next real call is soon enough.
         let stopped = if self.held.is_empty() || vsyscall {
             stopped
@@ -708,6 +711,7 @@ impl Recorder<'_> {
         match flow.shape.number {
             nr::BIND | nr::LISTEN | nr::CLOSE | nr::SENDMSG | nr::SENDMMSG => self.before_net(stopped, regs, flow),
             nr::SENDFILE => self.before_sendfile(stopped, regs, flow),
+            nr::TIMER_CREATE | nr::TIMER_SETTIME | nr::TIMER_GETOVERRUN => self.before_timer(stopped, regs, flow),
             nr::CLOCK_NANOSLEEP | nr::TIMERFD_SETTIME => Ok(Before::Run(self.real_deadline(stopped, regs, flow)?)),
             nr::CLONE | nr::FORK | nr::VFORK => Ok(Before::Run(children::with_own_memory(regs, &flow.call))),
             _ => Ok(match self.of_killed_child(stopped, flow) {
@@ -746,6 +750,11 @@ impl Recorder<'_> {
             }
             // With EFAULT they may have been set: what was before could not be written.
             nr::SETITIMER | nr::ALARM | nr::TIMERFD_SETTIME if result >= 0 || result == -i64::from(libc::EFAULT) => {
+                self.note_time(flow);
+                Ok(())
+            }
+            // It is set though what it was before cannot be written.
+            nr::TIMER_SETTIME if result >= 0 || result == -i64::from(libc::EFAULT) => {
                 self.note_time(flow);
                 Ok(())
             }

@@ -4,8 +4,9 @@
 //! here changes nothing that the model keeps.
 
 use super::Kernel;
-use super::call::{Call, ModelError, i32_at};
+use super::call::{Call, ModelError};
 use super::children::WaitFor;
+use super::posix_timer::Origin;
 use super::signal::Sent;
 use crate::abi;
 
@@ -42,8 +43,7 @@ impl Kernel {
             libc::SYS_rt_sigreturn => self.rt_sigreturn(call),
             libc::SYS_rt_sigpending => self.rt_sigpending(call),
             libc::SYS_rt_sigtimedwait => {
-                let info = call.output(1);
-                self.took(call.int_result(), info.get(8..12).map(|_| i32_at(&info, 8)));
+                self.took(call.int_result(), Origin::of_siginfo(&call.output(1)));
                 Ok(())
             }
             libc::SYS_sigaltstack => self.sigaltstack(call),
@@ -69,6 +69,9 @@ impl Kernel {
             }
             libc::SYS_setitimer => self.setitimer(call),
             libc::SYS_alarm => self.alarm(call),
+            libc::SYS_timer_create => self.timer_create(call),
+            libc::SYS_timer_settime => self.timer_settime(call),
+            libc::SYS_timer_delete => self.timer_delete(call),
             libc::SYS_execve | libc::SYS_execveat => {
                 Err(call.inconsistent("a call that fails, or a record of an exec", call.result()))
             }
@@ -148,7 +151,6 @@ impl Kernel {
             | libc::SYS_landlock_create_ruleset => Err(call.unsupported("a descriptor")),
             libc::SYS_clone if call.arg(0) & CLONE_PIDFD != 0 => Err(call.unsupported("a descriptor of a child")),
             libc::SYS_clone3 => Err(call.unsupported("a child or thread")),
-            libc::SYS_timer_create => Err(call.unsupported("a POSIX timer")),
             libc::SYS_splice | libc::SYS_tee | libc::SYS_vmsplice if call.count() > 0 => {
                 Err(call.unsupported("pipe content that the record does not hold"))
             }
@@ -197,6 +199,9 @@ impl Kernel {
             }
             libc::SYS_prlimit64 if call.failed_with(libc::EFAULT) && call.arg(3) != 0 && call.has_input(2, 16) => {
                 self.identity_call(call).map(drop)
+            }
+            libc::SYS_timer_settime if call.failed_with(libc::EFAULT) && call.has_input(2, 32) => {
+                self.timer_settime(call)
             }
             number if call.failed_with(libc::EPIPE) => {
                 let flags = match number {

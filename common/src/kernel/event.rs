@@ -8,6 +8,7 @@ use super::Kernel;
 use super::call::{Call, ModelError, i32_at, u32_at, u64_at};
 use super::descriptor::Object;
 use super::path::PathBytes;
+use super::posix_timer::Origin;
 use super::timer::{Setting, timespec_ns};
 
 /// A counter (eventfd(2)).
@@ -162,7 +163,7 @@ impl Inotify {
     }
 }
 
-/// The signals that a read from a signalfd took, with their si_code.
-pub(super) fn signals_read(events: &[u8]) -> impl Iterator<Item = (i32, i32)> + '_ {
-    events.chunks_exact(SIGINFO_LEN).map(|info| (i32_at(info, 0), i32_at(info, 8)))
+/// The signals that a read from a signalfd took, and where they came from.
+pub(super) fn signals_read(events: &[u8]) -> impl Iterator<Item = (i32, Origin)> + '_ {
+    events.chunks_exact(SIGINFO_LEN).map(|info| (i32_at(info, 0), Origin::of_signalfd(info)))
 }

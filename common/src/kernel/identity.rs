@@ -208,6 +208,7 @@ impl Kernel {
             }
         }
         self.signals.exec();
+        self.posix_timers.exec();
         self.identity.tid_address = 0;
         self.identity.robust_list = (0, 0);
         let identity = &mut self.identity;

@@ -9,7 +9,8 @@ impl Kernel {
     pub(super) fn check(&self) -> Result<(), String> {
         self.check_descriptors()?;
         self.check_sockets()?;
-        self.check_pipes()
+        self.check_pipes()?;
+        self.posix_timers.check()
     }
 
     /// Whether ids are left for everything that a log can make.

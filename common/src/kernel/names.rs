@@ -28,6 +28,6 @@ names! {
     SYS_sendto SYS_set_robust_list SYS_set_tid_address SYS_setgid SYS_setgroups SYS_setitimer SYS_setpgid SYS_setregid
     SYS_setresgid SYS_setresuid SYS_setreuid SYS_setrlimit SYS_setsid SYS_setsockopt SYS_setuid SYS_shutdown
     SYS_sigaltstack SYS_signalfd SYS_signalfd4 SYS_socket SYS_socketpair SYS_splice SYS_tee SYS_tgkill SYS_timer_create
-    SYS_timerfd_create SYS_timerfd_settime SYS_tkill SYS_umask SYS_unlink SYS_unlinkat SYS_userfaultfd SYS_vfork
+    SYS_timer_delete SYS_timer_settime SYS_timerfd_create SYS_timerfd_settime SYS_tkill SYS_umask SYS_unlink SYS_unlinkat SYS_userfaultfd SYS_vfork
     SYS_vmsplice SYS_wait4 SYS_write SYS_writev
 }

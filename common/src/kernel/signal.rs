@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::call::{Call, ModelError, i32_at, u64_at};
+use super::posix_timer::Origin;
 use super::{Kernel, Object};
 use crate::record::{Record, SegmentRole};
 
@@ -219,7 +220,9 @@ impl Kernel {
         let (there, mask) = (u64::from_le_bytes(call.output_array(0)?), self.signals.mask);
         self.signals.pending.retain(|one| mask & bit(one.signal) == 0 || there & bit(one.signal) != 0);
         for signal in (1..=64).filter(|&signal| there & bit(signal) != 0) {
-            if self.signals.pending.iter().all(|one| one.signal != signal) {
+            // A timer that has sent it will have expired elsewhere too.
+            let known = self.signals.pending.iter().any(|one| one.signal == signal);
+            if !known && !self.posix_timers.may_raise(signal) {
                 self.signals.sent(signal, Sent::ToProcess);
             }
         }
@@ -264,19 +267,20 @@ impl Kernel {
         }
     }
 
-    /// A signal was taken, by its delivery or by a call; `code` is its si_code, where it is known.
-    pub(super) fn took(&mut self, signal: i32, code: Option<i32>) {
+    /// A signal was taken, by its delivery or by a call, and where it came from, if that is known.
+    pub(super) fn took(&mut self, signal: i32, origin: Option<Origin>) {
         self.signals.taken(signal);
-        if code.is_none_or(|code| code == SI_KERNEL) {
+        if origin.is_none_or(|origin| origin.code == SI_KERNEL) {
             self.timers.expired(signal);
         }
+        self.posix_timers.expired(signal, origin);
     }
 
     /// A signal was delivered.
     pub(super) fn delivered(&mut self, record: &Record) {
         let signal = i32::from(record.number);
         let info = record.bytes_of(SegmentRole::SigInfo);
-        self.took(signal, info.map(|info| i32_at(info, 8)));
+        self.took(signal, info.and_then(Origin::of_siginfo));
         let disposition = self.signals.disposition(signal);
         if !disposition.is_handled() {
             return;

@@ -11,6 +11,7 @@ mod descriptors;
 mod events;
 mod files;
 mod fuzz;
+mod posix_timers;
 mod process;
 mod random;
 

@@ -41,9 +41,15 @@ impl Setting {
     /// clock for a date, CLOCK_MONOTONIC otherwise; both as the server sees them.
     #[must_use]
     pub fn left_ns(&self, now_ns: u64) -> u64 {
+        self.next_ns().saturating_sub(now_ns).max(1)
+    }
+
+    /// When the first expiry is that the server has not been told of, in nanoseconds: on the timer's own clock for a date, on
+    /// CLOCK_MONOTONIC otherwise; both as the server sees them.
+    #[must_use]
+    pub fn next_ns(&self) -> u64 {
         let first = if self.absolute { self.value_ns } else { self.set_at_ns.saturating_add(self.value_ns) };
-        let next = first.saturating_add(self.interval_ns.saturating_mul(self.taken));
-        next.saturating_sub(now_ns).max(1)
+        first.saturating_add(self.interval_ns.saturating_mul(self.taken))
     }
 
     /// The server has been told of `expiries` more. Whether the timer still runs.

@@ -82,7 +82,7 @@ impl Kernel {
             }
             Object::Inotify(inotify) => inotify.read(&call.output(1)),
             Object::SignalFd { .. } => {
-                signals_read(&call.output(1)).for_each(|(signal, code)| self.took(signal, Some(code)));
+                signals_read(&call.output(1)).for_each(|(signal, origin)| self.took(signal, Some(origin)));
             }
             _ => {}
         }

@@ -29,7 +29,8 @@ const CALLS: &[(&str, i64)] = calls! {
     SYS_setresuid SYS_sigaltstack SYS_signalfd4 SYS_stat SYS_lstat SYS_sync_file_range SYS_wait4 SYS_ppoll
     SYS_epoll_pwait SYS_readv SYS_preadv SYS_pwritev SYS_statx SYS_flock SYS_link SYS_rmdir SYS_faccessat2 SYS_getpgid
     SYS_setsid SYS_sched_getaffinity SYS_sched_yield SYS_gettimeofday SYS_time SYS_nanosleep SYS_timerfd_create
-    SYS_timerfd_settime SYS_timerfd_gettime SYS_alarm SYS_pause SYS_restart_syscall SYS_exit
+    SYS_timerfd_settime SYS_timerfd_gettime SYS_timer_create SYS_timer_settime SYS_timer_gettime SYS_timer_getoverrun
+    SYS_timer_delete SYS_alarm SYS_pause SYS_restart_syscall SYS_exit
 };
 
 /// Call, the argument that selects an operation, its value, its name.

@@ -10,6 +10,7 @@
 mod events;
 mod files;
 mod pipes;
+mod posix_timers;
 mod process;
 mod sockets;
 mod table;

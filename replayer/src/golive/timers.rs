@@ -17,6 +17,11 @@ fn is_calendar(clock: i32) -> bool {
     matches!(clock, libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_ALARM | libc::CLOCK_TAI)
 }
 
+/// Clocks of what the process uses of the processor.
+pub(super) fn is_cpu(clock: i32) -> bool {
+    matches!(clock, libc::CLOCK_PROCESS_CPUTIME_ID | libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
 impl Revival<'_> {
     pub(super) fn timerfd(&mut self, id: DescriptionId, timer: &TimerFd) -> Result<OwnedFd, GoLiveError> {
         // The alarm clocks need a capability that the new machine may not give.
@@ -45,21 +50,24 @@ impl Revival<'_> {
     /// The date on this machine's clock of the first expiry that the server has not been told of. It may have passed: the
     /// kernel then counts the expiries since, and goes on at the same dates. `None` where a date would mean something else
     /// than the time that is left: when somebody sets the calendar.
-    fn date(&self, clock: i32, setting: &Setting) -> Option<u64> {
-        let first =
-            if setting.absolute { setting.value_ns } else { setting.set_at_ns.saturating_add(setting.value_ns) };
-        let next = first.saturating_add(setting.interval_ns.saturating_mul(setting.taken));
+    pub(super) fn date(&self, clock: i32, setting: &Setting) -> Option<u64> {
         let ahead = match (is_calendar(clock), setting.absolute) {
-            (true, true) => return Some(next),
+            (true, true) => return Some(setting.next_ns()),
             (true, false) => return None,
-            (false, true) => self.clock.offset_ns,
+            (false, true) => self.ahead(clock),
             // It was set on the server's CLOCK_MONOTONIC.
             (false, false) => {
                 let own = i128::from(now_ns(clock));
                 i64::try_from(i128::from(self.clock.now_ns) - own).unwrap_or(self.clock.offset_ns)
             }
         };
-        Some(next.saturating_add_signed(ahead.saturating_neg()).max(1))
+        Some(setting.next_ns().saturating_add_signed(ahead.saturating_neg()).max(1))
+    }
+
+    /// Nanoseconds that the server's clock is ahead of this machine's, as the recorder will say from now on.
+    fn ahead(&self, clock: i32) -> i64 {
+        let seen = tracer::recorder::clock_offsets(self.kernel, self.clock.offset_ns);
+        seen.get(&clock).copied().unwrap_or(if is_cpu(clock) { 0 } else { self.clock.offset_ns })
     }
 
     /// setitimer(2) inside the server. Timers that count processor time begin anew: what the primary spent is not known.

@@ -23,10 +23,12 @@ macro_rules! guests {
 guests! {
     abort abort_resisted absolute_deadlines alignment_check avx512_state bit_instructions blocked_fault_kills brk
     brk_limits clocks death_by_alarm death_by_kill death_by_segv death_by_term death_by_virtual_timer descriptors_many
-    dup eventfd exec_itself execution_state exit_at_once exit_handlers exit_in_handler exit_raw failed_with_effect fault_retry
-    faults_handled float_faults float_modes frame_nowhere futex generated_code getrandom handler_entry handlers_computing handlers_nested
-    child_numbers children_lost heap ids ignored_fault_kills invalid_flags kill_self memory_churn mincore_advice mmap_anonymous mmap_grows_down
-    mmap_reserve mmap_shared_anonymous mprotect mremap mremap_fixed nested_faults pause pipe poll_interrupted ppoll
+    child_numbers children_lost dup eventfd exec_itself execution_state exit_at_once exit_handlers
+    exit_in_handler exit_raw failed_with_effect fault_retry faults_handled float_faults float_modes
+    frame_nowhere futex generated_code getrandom handler_entry handlers_computing handlers_nested heap ids
+    ignored_fault_kills invalid_flags kill_self memory_churn mincore_advice mmap_anonymous mmap_grows_down
+    mmap_reserve mmap_shared_anonymous mprotect mremap mremap_fixed nested_faults pause pipe poll_interrupted
+    posix_timer_cpu posix_timer_signals posix_timers posix_timers_many ppoll
     prlimit pselect rdtsc rdtsc_storm rdtscp recursion sa_nodefer sa_resethand sa_resethand_nested sched segv_contents
     segv_recovered select setitimer setsid sigaction_all sigaltstack sigaltstack_disarmed siginfo sigio_owner siglongjmp
     signal_delivery_order signal_mask_in_handler signal_queue_order signalfd signalfd_many sigpending_limit

@@ -3,6 +3,7 @@
 use super::service::{same_as_native, same_at_random};
 
 const SERVER: &str = "timers";
+const POSIX: &str = "posix_timers";
 
 /// One-shot, to a date, and periodic, of which the expiries that nobody has read meanwhile are counted.
 #[test]
@@ -86,5 +87,62 @@ fn nothing_changes_wherever_the_primary_dies() {
             "tick 20",
         ])?;
         service.ask_all(&["ticks 5", "dated", "periods", "ticks 5"])
+    });
+}
+
+/// With ids that are not the first, one to the thread, one that nobody hears of; and new ones afterwards.
+#[test]
+fn posix_timers_go_on() {
+    same_as_native(POSIX, 1, |service| {
+        service.ask_all(&["skip 5", "begin 900"])?;
+        service.kill()?;
+        service.ask_all(&["left", "both", "left", "delete", "again 50", "both", "delete"])
+    });
+}
+
+#[test]
+fn posix_timers_that_expire_during_the_failover_have_expired() {
+    same_as_native(POSIX, 1, |service| {
+        service.ask("begin 30")?;
+        service.kill()?;
+        service.ask_all(&["both", "left"])
+    });
+}
+
+#[test]
+fn expiries_of_posix_timers_are_counted_across_a_failover() {
+    for clock in ["monotonic", "calendar"] {
+        same_as_native(POSIX, 1, |service| {
+            service.ask_all(&[&format!("periodic {clock} 20"), "periods"])?;
+            service.kill()?;
+            service.ask_all(&["periods", "periods"])
+        });
+    }
+}
+
+#[test]
+fn the_last_overrun_is_told_after_a_failover() {
+    same_as_native(POSIX, 1, |service| {
+        service.ask_all(&["overrun", "same"])?;
+        service.kill()?;
+        service.ask("same")
+    });
+}
+
+/// The signal of the timer waits behind a mask when the primary dies.
+#[test]
+fn a_posix_timer_that_was_not_yet_heard_is_heard_once() {
+    same_as_native(POSIX, 1, |service| {
+        service.ask("wait 20")?;
+        service.kill()?;
+        service.ask("read")
+    });
+}
+
+#[test]
+fn posix_timers_do_not_change_wherever_the_primary_dies() {
+    same_at_random(POSIX, 3, true, |service| {
+        service.ask_all(&["skip 3", "begin 500", "left", "both", "delete", "again 300", "both", "delete"])?;
+        service.ask_all(&["periodic monotonic 20", "periods", "periods", "delete"])
     });
 }

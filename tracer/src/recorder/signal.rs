@@ -8,7 +8,7 @@ use common::position::Ticks;
 use common::record::{Kind, Placement, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
 
-use super::{InCall, Next, Recorder, RecordingError};
+use super::{InCall, Next, Recorder, RecordingError, posix_timer};
 use crate::inject::{self, Held};
 use crate::instructions;
 use crate::interceptor::{self, code};
@@ -190,7 +190,7 @@ impl Recorder<'_> {
             self.append(&signals::record(Placement::Fault, &held, mask, mask, &regs, 0), "a fault")?;
             return Ok(Next::Go(stopped, signal));
         }
-        let treatment = self.treatment(signal);
+        let treatment = if self.is_of_no_timer(&held) { Treatment::Drop } else { self.treatment(signal) };
         match treatment {
             Treatment::Drop => return Ok(Next::Go(stopped, 0)),
             Treatment::Pass => return Ok(Next::Go(stopped, signal)),
@@ -292,6 +292,7 @@ impl Recorder<'_> {
     /// signal has not come yet. Of equal signals below SIGRTMIN one waits at a time; the others stay for the next call.
     pub(super) fn make_pending(&mut self, stopped: Stopped, regs: &Registers) -> Result<Ran, RecordingError> {
         let pid = stopped.pid();
+        posix_timer::merge(&mut self.held);
         let (mut now, mut later) = (Vec::<Held>::new(), VecDeque::new());
         for held in self.held.drain(..) {
             let waits = held.signal < libc::SIGRTMIN() && now.iter().any(|h| h.signal == held.signal);

@@ -39,7 +39,7 @@ impl Recorder<'_> {
         self.clock_offsets.get(&clock).copied().unwrap_or(usual)
     }
 
-    /// A deadline on the server's monotonic clock, as one of this machine's.
+    /// A deadline on a clock of the server's, as one of this machine's.
     pub(super) fn real_deadline(
         &self,
         stopped: &Stopped,
@@ -49,17 +49,22 @@ impl Recorder<'_> {
         let absolute = flow.call.args[1] & 1 != 0;
         let clock = match (flow.shape.number, self.kernel().object(abi::int(flow.call.args[0]))) {
             (nr::CLOCK_NANOSLEEP, _) => abi::int(flow.call.args[0]),
+            (nr::TIMER_SETTIME, _) => match self.kernel().posix_timers().get(abi::int(flow.call.args[0])) {
+                Some(timer) => timer.clock,
+                None => return Ok(None),
+            },
             (_, Some(Object::TimerFd(timer))) => timer.clock,
             _ => return Ok(None),
         };
         let Some(input) = flow.gathered.inputs.iter().find(|s| s.arg == 2) else { return Ok(None) };
-        if self.clock_offset == 0 || !absolute || !is_monotonic(clock) {
+        let offset = self.offset_of(clock);
+        if offset == 0 || !absolute {
             return Ok(None);
         }
         let mut value = input.bytes.clone();
         let at = value.len() - 16;
         if value[at..].iter().any(|&b| b != 0) {
-            let moved = shifted(&value[at..], -self.clock_offset);
+            let moved = shifted(&value[at..], -offset);
             value[at..].copy_from_slice(&moved);
         }
         stopped.write(inject::SCRATCH, &value)?;
@@ -83,7 +88,8 @@ pub(super) fn times_left(shape: &Shape, args: &[u64; 6], memory: &dyn Memory) ->
 
 /// For each clock that the server has read: how far it must be ahead of this machine's so that it does not go back. That is
 /// `usual` where that is enough.
-pub(super) fn offsets(kernel: &Kernel, usual: i64) -> BTreeMap<i32, i64> {
+#[must_use]
+pub fn offsets(kernel: &Kernel, usual: i64) -> BTreeMap<i32, i64> {
     let needed = kernel.clocks().map(|(clock, seen)| {
         let usual = if is_monotonic(clock) { usual } else { 0 };
         // The processor time of another process: what this one has spent was spent on the same work.

@@ -96,7 +96,6 @@ fn what_cannot_be_carried_is_refused_by_name() {
         call(libc::SYS_pidfd_open, 3, &[]),
         call(libc::SYS_clone, 200, &[i64::from(libc::CLONE_PIDFD)]),
         call(libc::SYS_splice, 10, &[0, 0, 1, 0, 10, 0]),
-        call(libc::SYS_timer_create, 0, &[]),
     ] {
         assert!(matches!(kernel.refuses(record), ModelError::Unsupported { .. }));
     }
