@@ -140,11 +140,13 @@ pub fn check(trapped: Trapped, regs: &Registers) -> u64 {
 
 /// (leaf, subleaf, register from EAX on, bit) of instructions whose results cannot be recorded: a program that asks first does
 /// without them. RDRAND; HLE, RTM, RDSEED; RDPID; RDPRU (Intel SDM volume 2A, CPUID; AMD APM volume 3, appendix E).
-const HIDDEN: [(u32, u32, usize, u32); 6] =
-    [(1, 0, 2, 30), (7, 0, 1, 4), (7, 0, 1, 11), (7, 0, 1, 18), (7, 0, 2, 22), (0x8000_0008, 0, 1, 4)];
+const HIDDEN: [(u32, u32, usize, u32); 7] =
+    [(1, 0, 2, 30), (7, 0, 1, 4), (7, 0, 1, 11), (7, 0, 1, 18), (7, 0, 2, 22), (0xd, 1, 0, 1), (0x8000_0008, 0, 1, 4)];
 
 fn without_hidden(leaf: u32, subleaf: u32, mut answer: [u32; 4]) -> [u32; 4] {
-    for (_, _, register, bit) in HIDDEN.iter().filter(|(l, s, ..)| *l == leaf && (*s == subleaf || leaf != 7)) {
+    for (_, _, register, bit) in
+        HIDDEN.iter().filter(|(l, s, ..)| *l == leaf && (*s == subleaf || !matches!(leaf, 7 | 0xd)))
+    {
         answer[*register] &= !(1 << bit);
     }
     answer

@@ -42,6 +42,7 @@ use self::pace::{Pace, Stopper};
 use self::signal::Ran;
 use self::tap::Tap;
 pub use self::time::offsets as clock_offsets;
+use crate::capture::CaptureError;
 use crate::family::{Family, FamilyError};
 use crate::inject::{self, Held, InjectError};
 use crate::instructions::{self, Sites};
@@ -49,11 +50,12 @@ use crate::interceptor::Manner;
 use crate::interceptor::patches::Patches;
 use crate::interceptor::shared::Shared;
 use crate::memory_check;
+use crate::launch::LaunchError;
 use crate::place::PlaceError;
 use crate::signals;
 use crate::sys::alarm::Alarm;
 use crate::sys::ptrace::Resume;
-use crate::ticks::TickSource;
+use crate::ticks::{TickError, TickSource};
 use crate::tracee::{self, Call, Event, Registers, Stopped, TraceeError, call_of, checked};
 
 /// Where records go.
@@ -104,10 +106,10 @@ pub enum RecordingError {
     Inject(#[from] InjectError),
     /// What it has become could not be prepared.
     #[error("after exec: {0}")]
-    Launch(#[from] crate::launch::LaunchError),
+    Launch(#[from] LaunchError),
     /// What it has become could not be captured.
     #[error("after exec: {0}")]
-    Capture(#[from] crate::capture::CaptureError),
+    Capture(#[from] CaptureError),
     /// Its memory is not what the call made of it.
     #[error("after {call}: {fault}")]
     Memory {
@@ -785,13 +787,16 @@ pub(crate) fn meta(role: SegmentRole, bytes: Vec<u8>) -> Segment {
 
 /// A process can be killed at any moment: whatever fails then fails because it is dead.
 fn dead(pid: i32, error: RecordingError) -> Result<Next, RecordingError> {
+    if let Some(&TraceeError::Gone { status, .. }) = of_process(&error) {
+        return Ok(Next::Dead(status));
+    }
     match error {
-        RecordingError::Tracee(TraceeError::Gone { status, .. })
-        | RecordingError::Inject(InjectError::Tracee(TraceeError::Gone { status, .. })) => Ok(Next::Dead(status)),
         // What the record lacks could not be learnt any more.
         RecordingError::Model { .. }
         | RecordingError::Memory { .. }
         | RecordingError::Place(_)
+        | RecordingError::Launch(_)
+        | RecordingError::Capture(_)
         | RecordingError::Tracee(TraceeError::Memory { .. })
         | RecordingError::Inject(InjectError::Tracee(TraceeError::Memory { .. }))
             if tracee::has_no_memory(pid) =>
@@ -799,6 +804,28 @@ fn dead(pid: i32, error: RecordingError) -> Result<Next, RecordingError> {
             Ok(Next::Dead(crate::sys::ptrace::wait(pid).map_err(|_| error)?))
         }
         other => Err(other),
+    }
+}
+
+/// What was wrong with the process, wherever it was found.
+fn of_process(error: &RecordingError) -> Option<&TraceeError> {
+    let of_launch = |error| match error {
+        &LaunchError::Tracee(ref error) | &LaunchError::Inject(InjectError::Tracee(ref error)) => Some(error),
+        _ => None,
+    };
+    match error {
+        RecordingError::Tracee(error)
+        | RecordingError::Inject(InjectError::Tracee(error))
+        | RecordingError::Capture(CaptureError::Tracee(error) | CaptureError::Inject(InjectError::Tracee(error)))
+        | RecordingError::Place(
+            PlaceError::Tracee(error)
+            | PlaceError::Inject(InjectError::Tracee(error))
+            | PlaceError::Ticks(TickError::Tracee(error)),
+        ) => Some(error),
+        RecordingError::Launch(error)
+        | RecordingError::Capture(CaptureError::Map(error))
+        | RecordingError::Place(PlaceError::Map(error)) => of_launch(error),
+        _ => None,
     }
 }
 

@@ -130,7 +130,7 @@ modules! {
     test_epoll Always Some(Identical), [];
     test_exceptions All Some(Identical), [];
     test_faulthandler All Some(Identical), [];
-    test_fcntl OneLayer Some(refused(1, "refused fcntl with operation 0x402", "it asks for notices of a directory (F_NOTIFY): refused, EINVAL")), ["test_fcntl_64_bit"];
+    test_fcntl OneLayer Some(refused(1, "refused fcntl(F_NOTIFY)", "it asks for notices of a directory (F_NOTIFY): refused, EINVAL")), ["test_fcntl_64_bit"];
     test_file Always Some(Identical), [];
     test_filecmp All Some(Identical), [];
     test_fileinput All Some(Identical), [];
