@@ -95,13 +95,13 @@ static void once(clockid_t clock, int notify, int signal) {
 static void periodic(clockid_t clock, int signal) {
     create(clock, SIGEV_SIGNAL, signal, 12);
     mask(SIG_BLOCK, signal);
-    int64_t start = now_ns(CLOCK_MONOTONIC);
+    int64_t before_set = now_ns(CLOCK_MONOTONIC);
     set(0, 1000000, 1000000);
-    sleep_until(start + 10500000);
+    sleep_until(now_ns(CLOCK_MONOTONIC) + 10500000);
     CHECK(count == 0 && timer_getoverrun(timer) == 0);
     mask(SIG_UNBLOCK, signal);
     CHECK(count >= 1);
-    int64_t most = (now_ns(CLOCK_MONOTONIC) - start) / 1000000 + 1;
+    int64_t most = (now_ns(CLOCK_MONOTONIC) - before_set) / 1000000 + 1;
     CHECK(count > 1 || (last.si_overrun >= 9 && last.si_overrun < most));
     came(signal, 12);
     int before = count;
@@ -142,9 +142,8 @@ static void taken(int signal) {
     sigset_t set_of;
     sigemptyset(&set_of);
     sigaddset(&set_of, signal);
-    int64_t start = now_ns(CLOCK_MONOTONIC);
     set(0, 1000000, 2000000);
-    sleep_until(start + 8000000);
+    sleep_until(now_ns(CLOCK_MONOTONIC) + 8000000);
     siginfo_t info;
     CHECK(sigtimedwait(&set_of, &info, NULL) == signal);
     CHECK(info.si_code == SI_TIMER && info.si_overrun >= 3 && info.si_value.sival_int == 3);

@@ -104,14 +104,14 @@ impl Revival<'_> {
         }
         match self.date(clock, setting) {
             Some(date) => (true, date),
-            None => match setting.next_ns().checked_sub(self.clock.now_ns) {
-                Some(left) if left > 0 => (false, left),
-                // Only a past date is counted from.
-                _ => {
-                    let ago = self.clock.now_ns.saturating_sub(setting.next_ns());
-                    (true, now_ns(clock).saturating_sub(ago).max(1))
+            None => {
+                let now = self.now_ns();
+                match setting.next_ns().checked_sub(now) {
+                    Some(left) if left > 0 => (false, left),
+                    // Only a past date is counted from.
+                    _ => (true, now_ns(clock).saturating_sub(now.saturating_sub(setting.next_ns())).max(1)),
                 }
-            },
+            }
         }
     }
 }

@@ -57,11 +57,17 @@ impl Revival<'_> {
             (false, true) => self.ahead(clock),
             // It was set on the server's CLOCK_MONOTONIC.
             (false, false) => {
-                let own = i128::from(now_ns(clock));
-                i64::try_from(i128::from(self.clock.now_ns) - own).unwrap_or(self.clock.offset_ns)
+                // Read in this order, the date is not early.
+                let server = self.now_ns();
+                i64::try_from(i128::from(server) - i128::from(now_ns(clock))).unwrap_or(self.clock.offset_ns)
             }
         };
         Some(setting.next_ns().saturating_add_signed(ahead.saturating_neg()).max(1))
+    }
+
+    /// The server's CLOCK_MONOTONIC at this moment, in nanoseconds.
+    pub(super) fn now_ns(&self) -> u64 {
+        now_ns(libc::CLOCK_MONOTONIC).saturating_add_signed(self.clock.offset_ns)
     }
 
     /// Nanoseconds that the server's clock is ahead of this machine's, as the recorder will say from now on.

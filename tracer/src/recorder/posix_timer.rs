@@ -33,6 +33,18 @@ fn timer_of(held: &Held) -> Option<(i32, i32)> {
     Origin::of_siginfo(&held.info)?.timer()
 }
 
+pub(super) fn is_of_timer(held: &Held) -> bool {
+    timer_of(held).is_some()
+}
+
+/// Signals below SIGRTMIN that wait for the thread: the kernel keeps no second one of them, unless it is a timer's own.
+pub(super) fn pending_for_thread(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigPnd:"));
+    let queued = (1u64 << (libc::SIGRTMIN() - 1)) - 1;
+    line.and_then(|value| u64::from_str_radix(value.trim(), 16).ok()).unwrap_or(0) & queued
+}
+
 /// Of several signals of one timer the first stays, and stands for the others as well.
 pub(super) fn merge(held: &mut VecDeque<Held>) {
     let mut merged: VecDeque<Held> = VecDeque::with_capacity(held.len());

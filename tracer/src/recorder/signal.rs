@@ -294,11 +294,17 @@ impl Recorder<'_> {
         let pid = stopped.pid();
         posix_timer::merge(&mut self.held);
         let (mut now, mut later) = (Vec::<Held>::new(), VecDeque::new());
+        let there = posix_timer::pending_for_thread(pid);
         for held in self.held.drain(..) {
             let waits = held.signal < libc::SIGRTMIN() && now.iter().any(|h| h.signal == held.signal);
-            if waits { later.push_back(held) } else { now.push(held) }
+            // The kernel keeps one of each: others wait, but those of a timer are never lost to one that waits.
+            let lost = there & bit(held.signal) != 0 && posix_timer::is_of_timer(&held);
+            if waits || lost { later.push_back(held) } else { now.push(held) }
         }
         self.held = later;
+        if now.is_empty() {
+            return Ok(Ran::Returned(stopped));
+        }
         let mask = stopped.signal_mask()?;
         stopped.set_signal_mask(u64::MAX)?;
         let (stopped, held) = signals::send_again(stopped, &signals::before_call(regs), &now)?;
