@@ -519,9 +519,9 @@ mod tests {
     #[test]
     fn what_is_outside_of_the_format_is_refused() {
         assert_eq!(with(4, 2), unknown("the flag of a fast call with kind", 2));
-        assert_eq!(with(4, 8), unknown("kind", 8));
+        assert_eq!(with(4, 10), unknown("kind", 10));
         assert_eq!(with(5, 0b1110_0101), unknown("flags", 0b1110_0101));
-        assert_eq!(with(52, 12), unknown("segment role", 12));
+        assert_eq!(with(52, 13), unknown("segment role", 13));
         assert_eq!(with(53, 0x40), unknown("segment role", 0x4001));
         assert_eq!(with(63, 1), unknown("padding", 1));
         assert_eq!(with(73, 0), unknown("an address", 0));

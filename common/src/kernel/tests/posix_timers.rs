@@ -52,7 +52,7 @@ fn a_timer_is_what_it_was_made_for() {
     assert_eq!(notice(&kernel, 6), Some(Notice { signal: libc::SIGALRM, value: 6, thread: false }));
     kernel.takes(call(libc::SYS_timer_delete, 0, &[3]));
     assert_eq!(kernel.posix_timers().iter().map(|(id, _)| id).collect::<Vec<_>>(), [4, 5, 6]);
-    kernel.takes(call(libc::SYS_execve, 0, &[]));
+    kernel.takes(exec("another"));
     assert_eq!(kernel.posix_timers().iter().count(), 0);
 }
 
