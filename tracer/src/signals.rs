@@ -8,7 +8,7 @@ use common::abi;
 use common::digest::Digest;
 use common::kernel::{AltStack, Signals, bit};
 use common::record::{Kind, Placement, Record, Segment, SegmentRole};
-use common::syscall::nr;
+use common::syscall::{Memory, nr};
 
 use crate::inject::{self, Held, InjectError, Session};
 use crate::sys::ptrace::{Resume, SIGINFO_LEN};
@@ -130,7 +130,7 @@ pub fn force(
     if !has_handler {
         return Ok(Delivering::Before(stopped, signal));
     }
-    Ok(match enter(stopped, signal, (frame_mask != mask).then_some(frame_mask))? {
+    Ok(match enter(stopped, signal, false, (frame_mask != mask).then_some(frame_mask))? {
         Event::Signal(stopped, libc::SIGTRAP) => Delivering::Inside(stopped),
         other => Delivering::Failed(other),
     })
@@ -139,18 +139,20 @@ pub fn force(
 /// Lets the kernel build the frame of a signal, of a process that stands before its delivery: the event is SIGTRAP before the handler's first
 /// instruction. `frame_mask` is put into the frame, where that is not the mask in force: the call had set one for its own duration.
 ///
-/// A frame also tells of the last trap that the process ran into, which has nothing to do with a signal from outside: it
-/// can have been a breakpoint on the one side and none on the other. That is made zeros.
+/// A frame also tells of the last trap that the process ran into, which has nothing to do with a signal from outside (one that is no
+/// `fault`): it can have been a breakpoint on the one side and none on the other. That is made zeros. And it tells which components of the
+/// extended state the processor had in use, which may differ for the same values: all are said to be.
 ///
 /// # Errors
 /// When the process is gone.
-pub fn enter(stopped: Stopped, signal: i32, frame_mask: Option<u64>) -> Result<Event, TraceeError> {
+pub fn enter(stopped: Stopped, signal: i32, fault: bool, frame_mask: Option<u64>) -> Result<Event, TraceeError> {
     let event = stopped.run(Resume::Step, signal)?;
     if let Event::Signal(stopped, libc::SIGTRAP) = &event {
         let rsp = stopped.registers()?.rsp;
-        for offset in FRAME_TRAP {
+        for offset in FRAME_TRAP.into_iter().filter(|_| !fault) {
             stopped.write(rsp + offset, &[0; 8])?;
         }
+        say_all_in_use(stopped, rsp)?;
         if let Some(mask) = frame_mask {
             for offset in [FRAME_SIGMASK, FRAME_OLD_MASK] {
                 stopped.write(rsp + offset, &mask.to_le_bytes())?;
@@ -158,6 +160,28 @@ pub fn enter(stopped: Stopped, signal: i32, frame_mask: Option<u64>) -> Result<E
         }
     }
     Ok(event)
+}
+
+/// Where a frame's extended state has a header: it says of all components that are there that they are in use. The kernel has written each
+/// of them (XSAVE, not XSAVEOPT), those that were not in use with their initial values.
+fn say_all_in_use(stopped: &Stopped, rsp: u64) -> Result<(), TraceeError> {
+    // Word 23 of the struct sigcontext; struct _fpx_sw_bytes at 464, whose magic and xfeatures count; the header behind 512 bytes.
+    const FRAME_FPSTATE: u64 = 48 + 8 * 23;
+    const SOFTWARE: u64 = 464;
+    const MAGIC: u64 = 0x4650_5853;
+    const HEADER: u64 = 512;
+    let word = |address: u64| {
+        let mut word = [0; 8];
+        stopped.read(address, &mut word).ok().map(|()| u64::from_le_bytes(word))
+    };
+    let state = word(rsp + FRAME_FPSTATE).filter(|state| *state != 0);
+    if let Some(state) = state
+        && word(state + SOFTWARE).is_some_and(|magic| magic & 0xffff_ffff == MAGIC)
+        && let Some(components) = word(state + SOFTWARE + 8)
+    {
+        stopped.write(state + HEADER, &components.to_le_bytes())?;
+    }
+    Ok(())
 }
 
 /// Gives signals that were taken from the kernel back to it, with the siginfo that they came with; the process goes on at

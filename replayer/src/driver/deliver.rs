@@ -3,7 +3,7 @@
 use common::abi;
 use common::digest::Digest;
 use common::ids::Lsn;
-use common::kernel::Kernel;
+use common::kernel::{Kernel, bit};
 use common::position::Position;
 use common::record::{Placement, Record, SegmentRole};
 use common::syscall::nr;
@@ -124,7 +124,16 @@ impl Driver {
         }
         self.registers_there(lsn, record, &regs)?;
         stopped.set_siginfo(info)?;
-        Ok(Delivering::Before(stopped, expected))
+        // The kernel has reset the handler of a signal that was blocked.
+        let state = kernel.signals();
+        let is_handled = state.disposition(expected).handler > libc::SIG_IGN as u64;
+        if !is_handled || state.mask() & bit(expected) != 0 {
+            return Ok(Delivering::Before(stopped, expected));
+        }
+        Ok(match signals::enter(stopped, expected, true, None)? {
+            Event::Signal(stopped, libc::SIGTRAP) => Delivering::Inside(stopped),
+            other => Delivering::Failed(other),
+        })
     }
 
     /// A page is taken away until the process touches it: the fault then stands for the SIGBUS of the record.

@@ -187,8 +187,11 @@ impl Recorder<'_> {
         let regs = stopped.registers()?;
         if signals::is_fault(signal, &info) {
             let mask = stopped.signal_mask()?;
+            // The kernel has reset the handler of a signal that was blocked.
+            let blocked = self.kernel().signals().mask() & bit(signal) != 0;
+            let treatment = if blocked { Treatment::Fatal } else { self.treatment(signal) };
             self.append(&signals::record(Placement::Fault, &held, mask, mask, &regs, 0), "a fault")?;
-            return Ok(Next::Go(stopped, signal));
+            return Self::deliver(stopped, signal, true, treatment);
         }
         let treatment = if self.is_of_no_timer(&held) { Treatment::Drop } else { self.treatment(signal) };
         match treatment {
@@ -202,7 +205,7 @@ impl Recorder<'_> {
                 let mask = exit.temporary.unwrap_or(frame);
                 stopped.set_siginfo(&held.info)?;
                 self.append(&signals::record(Placement::Exit, &held, frame, mask, &regs, exit.number), "a signal")?;
-                Self::deliver(stopped, signal, treatment)
+                Self::deliver(stopped, signal, false, treatment)
             }
             // It ends here and now: nobody will see at which instruction that was.
             _ if treatment == Treatment::Fatal => Ok(Next::Go(stopped, signal)),
@@ -215,11 +218,11 @@ impl Recorder<'_> {
 
     /// Delivers a signal where the process stands, after its record, which may have taken the handler away (SA_RESETHAND): `treatment` is
     /// of before.
-    fn deliver(stopped: Stopped, signal: i32, treatment: Treatment) -> Result<Next, RecordingError> {
+    fn deliver(stopped: Stopped, signal: i32, fault: bool, treatment: Treatment) -> Result<Next, RecordingError> {
         if treatment != Treatment::Handle {
             return Ok(Next::Go(stopped, signal));
         }
-        Ok(match signals::enter(stopped, signal, None)? {
+        Ok(match signals::enter(stopped, signal, fault, None)? {
             Event::Signal(stopped, libc::SIGTRAP) => Next::Go(stopped, 0),
             // Its stack takes no frame, or somebody has killed it.
             other => Next::Event(other),
@@ -275,7 +278,7 @@ impl Recorder<'_> {
         record.segments.push(segment);
         stopped.set_siginfo(&held.info)?;
         self.append(&record, "a signal")?;
-        Self::deliver(stopped, held.signal, Treatment::Handle)
+        Self::deliver(stopped, held.signal, false, Treatment::Handle)
     }
 
     /// How far the server has come from where a replica stops as well. Calls made in process in between stop nobody.
