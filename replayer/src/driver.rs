@@ -348,7 +348,7 @@ impl Driver {
                 let stopped = self.come_to(lsn, &record)?;
                 self.at = At::Ready(stopped, 0);
             }
-            Kind::Memory => self.memory(lsn, &record)?,
+            Kind::Memory => self.memory(lsn, &record, &progress.kernel)?,
             Kind::End => self.end(lsn, &record, progress.free)?,
         }
         self.passed_over = passed_over;

@@ -592,7 +592,8 @@ impl<'a> Recorder<'a> {
             && self.inside.as_ref().is_none_or(|inside| !inside.shared.is_finished());
         if due && begins {
             let scope = if last { Scope::Readable } else { Scope::Writable };
-            self.append(&memory_check::record(stopped, scope)?, "a look at memory")?;
+            let record = memory_check::record(stopped, self.kernel().signals(), scope)?;
+            self.append(&record, "a look at memory")?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Memory of the replica, compared with what the log says of the primary's.
 
 use common::ids::Lsn;
+use common::kernel::Kernel;
 use common::memory::{Pages, Scope};
 use common::record::{Record, SegmentRole};
 use tracer::launch;
@@ -11,7 +12,7 @@ use super::{At, Driver, ReplayError};
 
 impl Driver {
     /// Lets the process run to the call where the primary's memory was looked at, and compares its own.
-    pub(super) fn memory(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
+    pub(super) fn memory(&mut self, lsn: Lsn, record: &Record, kernel: &Kernel) -> Result<(), ReplayError> {
         let logged = record.bytes_of(SegmentRole::Pages).map(Pages::decode);
         let (Some(scope), Some(Ok(logged))) = (Scope::from_number(record.number), logged) else {
             return Err(self.diverged(lsn, record, "a record of memory with a list of pages", "a malformed one", None));
@@ -20,7 +21,7 @@ impl Driver {
             Event::Seccomp(stopped) => stopped,
             other => return Err(self.wrong_stop(lsn, record, other)),
         };
-        let pages = memory_check::pages(&stopped, scope)?;
+        let pages = memory_check::pages(&stopped, kernel.signals(), scope)?;
         if pages.check() != record.check {
             let count = |pages: usize| format!("{pages} pages that are not zero");
             let expected = format!("digest {:#018x} of {}", record.check, count(logged.len()));
