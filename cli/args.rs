@@ -7,7 +7,9 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use common::arbiter::ArbiterSpec;
 use common::log::economy::Compress;
+use common::pair::address::PeerAddress;
 use tracer::interceptor::Layer;
+use tracer::memory_check::MemoryCheck;
 use tracer::ticks::Ticks;
 
 const EXAMPLES: &str = "\
@@ -69,13 +71,14 @@ pub struct Run {
     #[arg(long, conflicts_with_all = ["peer", "server"])]
     pub proxy: bool,
 
-    /// Backup: where the primary connects. Proxy: where clients connect, instead of the address that the server asks for.
+    /// Backup: where the primary connects, `IP:PORT`, or `unix:PATH` or `unix:@NAME` on the same machine. Proxy: where clients connect, instead
+    /// of the address that the server asks for.
     #[arg(long, value_name = "ADDR")]
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<PeerAddress>,
 
     /// Primary: the backup's --listen address; without it a backup is started on this machine.
     #[arg(long, value_name = "ADDR")]
-    pub peer: Option<SocketAddr>,
+    pub peer: Option<PeerAddress>,
 
     /// The proxy's control address: where it listens, or, for a primary, where to reach it.
     #[arg(long, value_name = "ADDR")]
@@ -173,16 +176,17 @@ pub struct LayerOption {
     pub progress_interval: u64,
 
     /// What counts how far the server has come from call to call, so that a replica runs there at once: the processor's counter of
-    /// conditional branches, if a trial shows that it counts right (`auto`), or nothing (`none`). `step:SKID` and
-    /// `breakpoint:ADDRESS:SKID` are for tests.
+    /// conditional branches, if a trial shows that it counts right (`auto`), or nothing (`none`). `step:SKID[:PROMISED]` and
+    /// `breakpoint:ADDRESS:SKID[:PROMISED]` are for tests.
     #[arg(long, value_name = "TICKS", env = "FTRUN_TICKS", default_value_t = Ticks::Auto)]
     pub ticks: Ticks,
 
-    /// After so many records a digest of all memory that the server can write goes into the log, where its next system call begins,
-    /// and one of all that it can read where its last one does: a replica compares its own. The server stands meanwhile, 0.3 ms for
-    /// each megabyte. A primary without a backup does none of it. 0: never.
-    #[arg(long, value_name = "RECORDS", env = "FTRUN_MEMORY_CHECK", default_value_t = 0)]
-    pub memory_check: u64,
+    /// When a replica compares its memory with the server's. `auto`: now and then. Where a system call begins the server is made to
+    /// fork, for which it stands; a digest of what the copy can write goes into the log (`auto:RECORDS` is for tests). A number: after so
+    /// many records, all that the server can write where its next call begins, and all that it can read where its last one does; it
+    /// stands meanwhile, 0.3 ms for each megabyte. A primary without a backup does none of it. 0: never.
+    #[arg(long, value_name = "RECORDS", env = "FTRUN_MEMORY_CHECK", default_value_t = MemoryCheck::AUTO)]
+    pub memory_check: MemoryCheck,
 }
 
 /// What is compressed of a log, where it is written.
@@ -251,10 +255,13 @@ impl Run {
             return conflict("--pass is for --proxy");
         }
         if self.backup {
-            return match (self.listen, self.inherited.listen_fd) {
+            return match (&self.listen, self.inherited.listen_fd) {
                 (None, None) => missing("--backup needs --listen ADDR: the address where the primary connects"),
                 _ => Ok(()),
             };
+        }
+        if let Err(wrong) = self.clients() {
+            return invalid(wrong);
         }
         if self.proxy {
             return match (self.control, self.inherited.control_fd) {
@@ -267,7 +274,7 @@ impl Run {
         if self.server.is_empty() {
             return missing("no server is named: ftrun [OPTIONS] -- COMMAND [ARGUMENTS]");
         }
-        match (self.peer, self.control) {
+        match (&self.peer, self.control) {
             (None, None) => Ok(()),
             (Some(_), Some(_)) if self.arbiter.is_none() => {
                 missing("with --peer the arbiter must be named: --arbiter file:DIR on storage that both replicas share")
@@ -279,6 +286,18 @@ impl Run {
             _ => missing(
                 "--peer (the backup) and --control (the proxy) belong together; without both, everything runs on this machine",
             ),
+        }
+    }
+
+    /// Where clients connect, if --listen says so: by TCP.
+    ///
+    /// # Errors
+    /// When it names something else.
+    pub fn clients(&self) -> Result<Option<SocketAddr>, String> {
+        match &self.listen {
+            None => Ok(None),
+            Some(PeerAddress::Tcp(address)) => Ok(Some(*address)),
+            Some(other) => Err(format!("--listen {other}: clients connect by TCP; expected IP:PORT")),
         }
     }
 }
@@ -352,7 +371,7 @@ pub struct Verify {
     /// The processor that the program and its tracer share.
     #[arg(long, value_name = "N")]
     pub cpu: Option<usize>,
-    /// Memory is compared after each 1000 records, unless --memory-check says otherwise.
+    /// Memory is compared after each 1000 records, unless --memory-check names a number.
     #[command(flatten)]
     pub layer: LayerOption,
     /// The program and its arguments.

@@ -15,12 +15,12 @@ mod status;
 mod verify;
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use common::arbiter::{Arbiter, ArbiterSpec, FileArbiter};
 use common::pair::state::Reason;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -29,6 +29,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
 use tracer::interceptor::Manner;
+use tracer::place::watch::Looks;
 use tracer::say;
 
 use crate::args::{Arguments, Command, Faults, LayerOption};
@@ -106,6 +107,16 @@ fn manner(options: &LayerOption) -> Manner {
     }
 }
 
+/// Says what it took a replica to come to positions, if there were any.
+fn tell_of(looks: Looks) {
+    let Looks { positions, counted, undone, by_breakpoint, stops, near } = looks;
+    if positions > 0 {
+        say!(
+            "{positions} positions between two calls: the way to {counted} counted, {undone} of them gone too far and back; {stops} stops, {near} of them for memory alone; {by_breakpoint} by a breakpoint"
+        );
+    }
+}
+
 /// A number that nobody else chooses: names of logs, replicas and claims.
 fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
@@ -174,16 +185,6 @@ fn exit_of(reason: Reason) -> Exit {
     match reason {
         Reason::Lost { .. } => Exit::Superseded,
         Reason::ServerEnded | Reason::SyncFailed | Reason::Diverged => Exit::Failed,
-    }
-}
-
-/// A listening socket: inherited, or bound here.
-fn listener(inherited: Option<i32>, address: Option<SocketAddr>, option: &str) -> Result<TcpListener> {
-    match (inherited, address) {
-        (Some(fd), _) => Ok(tracer::sys::inherited(fd)?.into()),
-        (None, Some(address)) => TcpListener::bind(address)
-            .with_context(|| format!("cannot listen on {option} {address}; name another address")),
-        (None, None) => anyhow::bail!("{option} is missing: the address to listen on"),
     }
 }
 

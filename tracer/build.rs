@@ -64,9 +64,10 @@ fn layout_header() -> String {
     macro_rules! all {
         ($($name:ident)*) => { $(define(stringify!($name), u64::from(layout::$name));)* };
     }
-    all!(CONTROL RING RING_LEN OUTPUT OUTPUT_LEN MODE PENDING PID HEAD TAIL TAKEN FILLED FILLED_SLEEPS DRAINED);
+    all!(CONTROL RING RING_LEN OUTPUT OUTPUT_LEN MODE PENDING PID HEAD TOLD TAIL TAKEN FILLED FILLED_SLEEPS DRAINED);
     all!(DRAINED_SLEEPS OUTPUT_HEAD OUTPUT_TAIL CALLS WAITS OWN MADE FINISH RESULT DIGEST CLOCK_OFFSETS CLOCKS ALLOWED);
-    all!(ALLOWED_LEN DESCRIPTORS DESCRIPTORS_LEN STACK_END MAY_READ BLOCKS OF_ACCEPTED OF_READABLE AWAITED OWED SEEN MAX_OWED STOP_KIND MODE_OUTSIDE MODE_RECORD MODE_REPLAY MAX_RECORD);
+    all!(TSC_RATE TSC_SINCE TSC_BASE TSC_LAST TSC_AUX SIGNALS);
+    all!(ALLOWED_LEN DESCRIPTORS DESCRIPTORS_LEN STACK_END MAY_READ BLOCKS OF_ACCEPTED OF_READABLE AWAITED OWED SEEN MAX_OWED MUCH STOP_KIND MODE_OUTSIDE MODE_RECORD MODE_REPLAY MAX_RECORD);
     text
 }
 
@@ -75,6 +76,33 @@ fn shape(call: &calls::FastCall) -> &'static Shape {
     let shape = syscall::resolve(call.number.into(), &call.example).expect("a fast call is a known call");
     assert!(shape.pointers.len() < 8, "{} has few pointers", shape.name);
     shape
+}
+
+/// Calls whose arguments the interceptor must look at one by one (`is_simple` in gather.h).
+const LOOKED_AT: [u16; 12] = [
+    nr::FCNTL,
+    nr::IOCTL,
+    nr::RT_SIGPROCMASK,
+    nr::SETSOCKOPT,
+    nr::OPEN,
+    nr::OPENAT,
+    nr::ACCEPT,
+    nr::ACCEPT4,
+    nr::SENDMSG,
+    nr::RECVMSG,
+    nr::FUTEX,
+    nr::CLOCK_GETTIME,
+];
+
+/// Whether nothing of its arguments, but what `zero` and `flags` say, can keep the call from being handled in process.
+fn is_plain(call: &calls::FastCall, shape: &Shape) -> bool {
+    let always = |pointer: &syscall::Pointer| match pointer.length {
+        Length::Fixed(length) => u64::from(length) <= layout::MAX_RECORD,
+        Length::Result(_) | Length::CString | Length::ValueResult(_) => true,
+        _ => false,
+    };
+    let plain = |pointer: &syscall::Pointer| pointer.direction != Direction::OutAlways && always(pointer);
+    !LOOKED_AT.contains(&call.number) && shape.pointers.iter().all(plain)
 }
 
 fn calls_header() -> String {
@@ -110,7 +138,7 @@ fn calls_header() -> String {
         "enum direction { DIRECTION_IN, DIRECTION_DIGEST, DIRECTION_BULK, DIRECTION_OUT, DIRECTION_OUT_ALWAYS, DIRECTION_INOUT };\n\
          enum length { LENGTH_FIXED, LENGTH_RESULT, LENGTH_ARG, LENGTH_CSTRING, LENGTH_IOVEC, LENGTH_FDSET, LENGTH_VALUE, LENGTH_MSGHDR, LENGTH_OTHER };\n\
          struct pointer { uint8_t arg, direction, length, other, bound; uint32_t scale; };\n\
-         struct call { uint16_t number; uint8_t right, urgent, logged, outside_unless_zero, first, pointers, bulk, flags_arg, opens, executes, waits; \
+         struct call { uint16_t number; uint8_t right, urgent, logged, outside_unless_zero, first, pointers, bulk, flags_arg, opens, executes, waits, plain; \
          uint32_t flags; };\n",
     );
     let mut pointers = String::from("static const struct pointer pointers[] = {\n");
@@ -155,7 +183,7 @@ fn calls_header() -> String {
         let (flags_arg, flags) = call.flags.unwrap_or((NONE, 0));
         writeln!(
             list,
-            "    {{{}, {}, {}, {:#x}, {:#x}, {first}, {}, {bulk}, {flags_arg}, {}, {}, {}, {flags:#x}}}, /* {} */",
+            "    {{{}, {}, {}, {:#x}, {:#x}, {first}, {}, {bulk}, {flags_arg}, {}, {}, {}, {}, {flags:#x}}}, /* {} */",
             call.number,
             call.right,
             u8::from(call.urgent),
@@ -165,6 +193,7 @@ fn calls_header() -> String {
             u8::from(call.opens),
             u8::from(shape.class == Class::Execute),
             u8::from(call.waits),
+            u8::from(is_plain(call, shape)),
             shape.name
         )
         .expect("a string");

@@ -4,13 +4,14 @@ mod greeting;
 mod work;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, TcpStream};
+use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use common::arbiter::Claim;
 use common::ids::{Epoch, ReplicaId};
 use common::orders::Role;
@@ -22,8 +23,10 @@ use replayer::intake::Intake;
 use replayer::restore;
 use replayer::retained::Retained;
 use serde_json::json;
+use socket2::Socket;
 use tracer::control::ProxyControl;
 use tracer::monitor::{self, Beside, Replica};
+use tracer::peer::Listener;
 use tracer::say;
 
 use self::greeting::{Greeted, greet, receive_snapshot};
@@ -101,11 +104,17 @@ pub fn run(args: Run) -> Result<Exit> {
         ending::with_parent(fd, "the backup", move || !in_step.load(Ordering::SeqCst))?;
     }
     let state = StateDir::open(args.state_dir.as_deref())?;
-    let listener = super::listener(args.inherited.listen_fd, args.listen, "--listen")?;
+    let listener = listener(&args)?;
     let cpu = super::processor(args.cpu, 1);
     let claim = Claim { replica: ReplicaId(super::random()), nonce: super::random() };
     loop {
-        let (stream, from) = listener.accept().context("the backup's listener failed")?;
+        let (stream, from) = match listener.accept() {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                say!("a stranger was turned away: {error}");
+                continue;
+            }
+            accepted => accepted.context("the backup's listener failed")?,
+        };
         match greet(stream, &args, claim.replica) {
             Ok(greeted) => {
                 drop(listener);
@@ -113,6 +122,16 @@ pub fn run(args: Run) -> Result<Exit> {
             }
             Err(error) => say!("{from} is no primary for this backup, which waits on: {}", explain(&error)),
         }
+    }
+}
+
+/// Where the primary connects: inherited, or bound here.
+fn listener(args: &Run) -> Result<Listener> {
+    match (args.inherited.listen_fd, &args.listen) {
+        (Some(fd), _) => Ok(Listener::inherited(tracer::sys::inherited(fd)?)),
+        (None, Some(address)) => Listener::bind(address)
+            .with_context(|| format!("cannot listen on --listen {address}; name another address")),
+        (None, None) => bail!("--listen is missing: the address to listen on"),
     }
 }
 
@@ -125,7 +144,7 @@ struct Prepared {
 fn prepare(
     args: &Run,
     state: &StateDir,
-    (stream, hello): (&mut TcpStream, &Hello),
+    (stream, hello): (&mut Socket, &Hello),
     replica: ReplicaId,
     shared: &Arc<Shared>,
     cpu: Option<usize>,

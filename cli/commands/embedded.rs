@@ -1,4 +1,4 @@
-//! Zero configuration: backup and proxy as children of the primary, on loopback.
+//! Zero configuration: backup and proxy as children of the primary, on this machine alone.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
@@ -7,8 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use common::pair::address::PeerAddress;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::unistd::pipe2;
+use tracer::peer::Listener;
 use tracer::say;
 
 use crate::args::Run;
@@ -23,16 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct Embedded {
     children: Vec<Child>,
     /// The backup's address.
-    pub backup: SocketAddr,
+    pub backup: PeerAddress,
     /// The proxy's control address.
     pub control: SocketAddr,
 }
 
 /// Starts both.
 pub fn start(args: &Run, state: &StateDir) -> Result<Embedded> {
-    let log = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no address for the backup")?;
+    let backup = PeerAddress::Abstract(format!("ftrun-{:016x}", super::random()));
+    let log = Listener::bind(&backup).context("no address for the backup")?;
     let control = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no address for the proxy")?;
-    let mut embedded = Embedded { children: Vec::new(), backup: log.local_addr()?, control: control.local_addr()? };
+    let mut embedded = Embedded { children: Vec::new(), backup, control: control.local_addr()? };
     let (parent, held) = pipe2(OFlag::O_CLOEXEC).context("no pipe")?;
     // It is closed when this process ends, however that comes: until they are needed, the children end with it.
     let _ = held.into_raw_fd();
@@ -41,7 +44,8 @@ pub fn start(args: &Run, state: &StateDir) -> Result<Embedded> {
     for fd in &inherited {
         fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
     }
-    let spawned = embedded.spawn(args, state, [&log, &control].map(AsRawFd::as_raw_fd), parent.as_raw_fd());
+    let spawned =
+        embedded.spawn(args, state, [log.as_fd(), control.as_fd()].map(|fd| fd.as_raw_fd()), parent.as_raw_fd());
     for fd in &inherited {
         fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     }
@@ -63,7 +67,7 @@ impl Embedded {
         };
         let mut proxy = base();
         proxy.args(["--proxy", "--control-fd", &control.to_string()]);
-        if let Some(listen) = args.listen {
+        if let Some(listen) = &args.listen {
             proxy.args(["--listen", &listen.to_string()]);
         }
         proxy.stdin(Stdio::null()).stdout(Stdio::null());

@@ -1,6 +1,6 @@
 //! `ftrun --proxy`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -23,7 +23,12 @@ pub fn run(args: Run) -> Result<Exit> {
     let state = StateDir::open(args.state_dir.as_deref())?;
     // Without replicas any address will do.
     let asked = args.control.or(args.pass.map(|_| (Ipv4Addr::LOCALHOST, 0).into()));
-    let control = super::listener(args.inherited.control_fd, asked, "--control")?;
+    let control = match (args.inherited.control_fd, asked) {
+        (Some(fd), _) => tracer::sys::inherited(fd)?.into(),
+        (None, Some(address)) => TcpListener::bind(address)
+            .with_context(|| format!("cannot listen on --control {address}; name another address"))?,
+        (None, None) => bail!("--control is missing: the address to listen on"),
+    };
     control.set_nonblocking(true)?;
     allow_many_connections();
     let without = |rule: &str| args.faults.without.iter().any(|one| one == rule);
@@ -36,7 +41,7 @@ pub fn run(args: Run) -> Result<Exit> {
         ending::with_parent(fd, "the proxy", move || stats.read().replicas == 0)?;
     }
     let config = Config {
-        listen_override: args.listen,
+        listen_override: args.clients().map_err(anyhow::Error::msg)?,
         stats: stats.clone(),
         faults: Faults {
             ignore_output_rule: without("output"),

@@ -12,6 +12,7 @@ use common::arbiter::{ArbiterSpec, Claim, FileArbiter, next_epoch};
 use common::ids::{Epoch, Lsn, ReplicaId};
 use common::log::sealer::Sealer;
 use common::orders::{Role, ToProxy};
+use common::pair::address::PeerAddress;
 use common::pair::message::{Hello, PairSettings};
 use common::pair::state::{Action, Event, Pair, Reason, Timing};
 use common::snapshot::MemoryStore;
@@ -96,7 +97,7 @@ impl Replica for Primary {
 
 /// Where backup, proxy and arbiter are.
 struct Place {
-    peer: SocketAddr,
+    peer: PeerAddress,
     control: SocketAddr,
     arbiter: ArbiterSpec,
     embedded: Option<Embedded>,
@@ -141,9 +142,16 @@ pub fn run(args: Run) -> Result<Exit> {
 fn place(args: &Run, state: &StateDir, arbiter: ArbiterSpec, is_embedded: bool) -> Result<Place> {
     if is_embedded {
         let embedded = embedded::start(args, state)?;
-        return Ok(Place { peer: embedded.backup, control: embedded.control, arbiter, embedded: Some(embedded) });
+        return Ok(Place {
+            peer: embedded.backup.clone(),
+            control: embedded.control,
+            arbiter,
+            embedded: Some(embedded),
+        });
     }
-    let (Some(peer), Some(control)) = (args.peer, args.control) else { bail!("--peer and --control belong together") };
+    let (Some(peer), Some(control)) = (args.peer.clone(), args.control) else {
+        bail!("--peer and --control belong together")
+    };
     Ok(Place { peer, control, arbiter, embedded: None })
 }
 
@@ -184,12 +192,12 @@ fn pair_and_run(
             timeout_ms: args.timeout,
         },
     };
-    let mut channel = Channel::open(place.peer, hello)?;
+    let mut channel = Channel::open(&place.peer, hello)?;
     let mut contents = MemoryStore::default();
     let about = About { log_id, lsn: Lsn(0), command: args.server.clone() };
     let pinned = super::Pinned::on(cpu);
     let (stopped, manifest) = capture::capture(stopped, &kernel, about, &mut contents)?;
-    let (patch, sites) = start::patch(&stopped)?;
+    let start::Patched { stopped, record: patch, sites, held } = start::patch(stopped)?;
     drop(pinned);
 
     let (events, incoming) = mpsc::channel();
@@ -221,7 +229,7 @@ fn pair_and_run(
     std::thread::Builder::new().name("acks".into()).spawn(move || {
         ship::hear(reader, &sharing.progress, &sharing.pipeline, super::monotonic_ns, &heard);
     })?;
-    let sealer = Sealer::new(epoch, args.compress.compress.towards(place.peer.ip()));
+    let sealer = Sealer::new(epoch, args.compress.compress.towards(&place.peer));
     let shipper = Arc::new(Shipper::new(link, sealer, super::monotonic_ns));
     let (sharing, shipping) = (Arc::clone(&shared), Arc::clone(&shipper));
     std::thread::Builder::new()
@@ -242,6 +250,7 @@ fn pair_and_run(
     let mut recorder = recorder.shipping(&ship);
     recorder.follow_epoch(&shared.epoch);
     recorder.learn_file_areas(pid)?;
+    recorder.hold(held);
     recorder.note(&patch)?;
     let _pinned = super::Pinned::on(cpu);
     super::forward_signals(pid);

@@ -38,7 +38,7 @@ pub(super) fn record(args: Record) -> Result<Ending> {
     let mut contents = MemoryStore::default();
     let about = About { log_id: super::random(), lsn: Lsn(0), command: args.server };
     let (stopped, manifest) = capture::capture(started.stopped, &started.kernel, about, &mut contents)?;
-    let (patch, sites) = start::patch(&stopped)?;
+    let start::Patched { stopped, record: patch, sites, held } = start::patch(stopped)?;
     drop(pinned);
     // As text: what cannot be written is no bad log.
     let writer = Writer::create(&args.output, &manifest, &contents, SEGMENT_LEN)
@@ -63,6 +63,7 @@ pub(super) fn record(args: Record) -> Result<Ending> {
             super::manner(&args.layer),
             Patches::default(),
         );
+        recorder.hold(held);
         let ending = recorder
             .learn_file_areas(pid)
             .map_err(anyhow::Error::from)

@@ -16,7 +16,6 @@ use replayer::feed::Item;
 use replayer::restore;
 use replayer::retained::Retained;
 use tracer::interceptor::Manner;
-use tracer::place::watch::Looks;
 use tracer::recorder::Ending;
 use tracer::say;
 
@@ -56,6 +55,7 @@ impl Told {
             Kind::Call | Kind::Exec => self.calls += 1,
             Kind::Signal => self.signals += 1,
             Kind::Instruction => self.instructions += 1,
+            Kind::Memory if record.number == Scope::Announced as u16 => {}
             Kind::Memory => {
                 let pages = u64::try_from(record.result).unwrap_or(0);
                 (self.looks, self.pages) = (self.looks + 1, self.pages.saturating_add(pages));
@@ -207,11 +207,6 @@ pub(super) fn replay(args: Replay, silent: bool) -> Result<(Driver, Told)> {
         }
         None => bail!("the log has no end"),
     }
-    let Looks { positions, counted, by_breakpoint, stops, near } = driver.looks();
-    if positions > 0 {
-        say!(
-            "{positions} signals between two calls: the way to {counted} counted; {stops} stops, {near} of them for memory alone; {by_breakpoint} by a breakpoint"
-        );
-    }
+    super::tell_of(driver.looks());
     Ok((driver, told))
 }

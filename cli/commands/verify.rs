@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use common::log::economy::Compress;
+use tracer::memory_check::MemoryCheck;
 use tracer::recorder::Ending;
 use tracer::say;
 
@@ -17,11 +18,11 @@ use crate::ending;
 use crate::exit::Exit;
 
 /// Records after which memory is compared, unless something else is asked for.
-const DENSE: u64 = 1000;
+const DENSE: MemoryCheck = MemoryCheck::Every(1000);
 
 pub fn run(args: Verify) -> Result<Exit> {
     let Verify { output, cpu, mut layer, server } = args;
-    if layer.memory_check == 0 {
+    if [MemoryCheck::Never, MemoryCheck::AUTO].contains(&layer.memory_check) {
         layer.memory_check = DENSE;
     }
     let directory = match &output {

@@ -20,6 +20,7 @@ mod event;
 mod file;
 mod identity;
 mod invariants;
+mod memory_lock;
 mod names;
 mod network;
 mod path;
@@ -47,14 +48,15 @@ pub use epoll::{Epoll, Item, ItemKey};
 pub use event::{EventFd, Inotify, TimerFd, Watch};
 pub use file::{File, Locks, Offset, RangeLock};
 pub use identity::{Identity, Ids, Limit};
+pub use memory_lock::MemoryLocks;
 pub use path::PathBytes;
-pub use pipe::{Pipe, PipeId, Pipes};
+pub use pipe::{Pipe, PipeId, Pipes, Stretch};
 pub use posix_timer::{Notice, Origin, PosixTimer, PosixTimers, timer_clock};
-pub use signal::{AltStack, Disposition, Pending, Sent, Signals, bit};
+pub use signal::{AltStack, Disposition, Pending, Sent, Signals, bit, kernel_info};
 pub use socket::{
     BoundTo, Netlink, Options, PairEnd, Queue, Shutdown, SocketOption, Tcp, TcpState, Udp, Unix, UnixState,
 };
-pub use timer::{IntervalTimers, Setting};
+pub use timer::{IntervalTimers, Setting, timer_signal};
 
 use crate::codec::{self, CodecError};
 use crate::ids::{ConnId, Epoch};
@@ -159,6 +161,7 @@ pub struct Kernel {
     timers: IntervalTimers,
     posix_timers: PosixTimers,
     identity: Identity,
+    memory_locks: MemoryLocks,
     monotonic_ns: u64,
     clocks: BTreeMap<i32, u64>,
     tsc: u64,
@@ -214,6 +217,7 @@ impl Kernel {
             timers: IntervalTimers::default(),
             posix_timers: PosixTimers::default(),
             identity,
+            memory_locks: MemoryLocks::default(),
             monotonic_ns: initial.monotonic_ns,
             clocks: BTreeMap::new(),
             tsc: 0,
@@ -341,6 +345,12 @@ impl Kernel {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Memory that the server has locked.
+    #[must_use]
+    pub fn memory_locks(&self) -> &MemoryLocks {
+        &self.memory_locks
     }
 
     /// The highest CLOCK_MONOTONIC that the server or the log has seen, in nanoseconds: time must not go back behind it.

@@ -28,6 +28,10 @@ pub enum Scope {
     Writable = 0,
     /// All that it can read, but for its stack: its code as well.
     Readable = 1,
+    /// As [`Scope::Writable`], but for what is shared. The record has no pages: they follow ([`Scope::Private`]).
+    Announced = 2,
+    /// The pages of the last record that announced them.
+    Private = 3,
 }
 
 impl Scope {
@@ -37,6 +41,8 @@ impl Scope {
         match number {
             0 => Some(Self::Writable),
             1 => Some(Self::Readable),
+            2 => Some(Self::Announced),
+            3 => Some(Self::Private),
             _ => None,
         }
     }

@@ -15,13 +15,14 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ConnId, Epoch, ReplicaId};
+use crate::kernel::address;
 
 /// First bytes on the control connection, outside of any encoding, so that a stranger is recognised.
 pub const CONTROL_MAGIC: [u8; 8] = *b"FTRUNCTL";
 /// First bytes on a connection that the proxy opens to resume a client connection at a new primary.
 pub const RESUME_MAGIC: [u8; 8] = *b"FTRUNRES";
 /// Version of these messages. Raised with every change of a type in this module.
-pub const CONTROL_VERSION: u32 = 2;
+pub const CONTROL_VERSION: u32 = 3;
 
 /// Sent once by both ends of a control connection, as 8 bytes magic and a little-endian `u32` version, before any message.
 #[must_use]
@@ -80,8 +81,10 @@ pub struct Listener {
     /// Names it, the same for all replicas and epochs.
     pub id: ListenerId,
     /// What the server asked for (port 0 resolved): what clients connect to.
+    #[serde(with = "address::whole")]
     pub asked: SocketAddr,
     /// Where it was moved: what the proxy connects to.
+    #[serde(with = "address::whole")]
     pub real: SocketAddr,
 }
 
@@ -102,6 +105,7 @@ pub enum ToProxy {
         /// Echoed in the answer.
         id: ListenerId,
         /// What the server asked for; port 0 lets the proxy choose.
+        #[serde(with = "address::whole")]
         asked: SocketAddr,
         /// Whether the server set SO_REUSEADDR.
         reuse_addr: bool,
@@ -136,6 +140,7 @@ pub enum ToProxy {
         /// Who won it.
         replica: ReplicaId,
         /// Address of the new primary where connections are resumed.
+        #[serde(with = "address::whole")]
         resume: SocketAddr,
         /// The listeners at their new places.
         listeners: Vec<Listener>,
@@ -157,6 +162,7 @@ pub enum ToReplica {
         /// The proxy's process.
         pid: u32,
         /// The address of this control connection as the replica appears to the proxy: where it can be reached.
+        #[serde(with = "address::whole")]
         seen_as: SocketAddr,
     },
     /// Answer to Bind.
@@ -164,6 +170,7 @@ pub enum ToReplica {
         /// Which.
         id: ListenerId,
         /// The address that clients use, with the port resolved; or an errno value such as EADDRINUSE.
+        #[serde(with = "address::whole_outcome")]
         outcome: Result<SocketAddr, i32>,
     },
     /// Answer to Listen.
@@ -250,6 +257,7 @@ impl ResumeHeader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec;
 
     #[test]
     fn a_resume_header_survives_the_round_trip() {
@@ -257,6 +265,20 @@ mod tests {
             let header =
                 ResumeHeader { epoch: Epoch(3), conn: ConnId { epoch: Epoch(2), peer: peer.parse().unwrap() } };
             assert_eq!(ResumeHeader::decode(&header.encode()), Some(header));
+        }
+    }
+
+    #[test]
+    fn the_scope_of_an_address_is_told() {
+        let scoped: SocketAddr = "[fe80::1%3]:80".parse().unwrap();
+        let bind = ToProxy::Bind { id: ListenerId(1), asked: scoped, reuse_addr: true, v6_only: false };
+        let bytes = codec::encode(&bind).unwrap();
+        assert_eq!(codec::decode::<ToProxy>(&bytes).unwrap(), bind);
+        let listener = Listener { id: ListenerId(1), asked: scoped, real: "10.0.0.1:80".parse().unwrap() };
+        assert_eq!(codec::decode::<Listener>(&codec::encode(&listener).unwrap()).unwrap(), listener);
+        for outcome in [Ok(scoped), Err(98)] {
+            let bound = ToReplica::Bound { id: ListenerId(1), outcome };
+            assert_eq!(codec::decode::<ToReplica>(&codec::encode(&bound).unwrap()).unwrap(), bound);
         }
     }
 

@@ -1,17 +1,20 @@
 //! The record: one event that the server could not have computed by itself, or that must be compared.
 //!
-//! A record is a header of 24 bytes, its arguments, its segments; everything little endian, the whole padded to 8 bytes:
+//! A record is a head, its result and arguments, its segments; everything little endian, each part padded to 8 bytes:
 //!
 //! ```text
 //!  0 u32 length of the whole record in bytes, a multiple of 8
 //!  4 u8  kind
-//!  5 u8  bits 0 to 5: which of the six arguments are in the record (bit i: argument i); bit 7: FAST
+//!  5 u8  bits 0 to 5: which of the six arguments are in the record (bit i: argument i); bit 6: NARROW; bit 7: FAST
 //!  6 u16 number: the system call, the signal, ... (see [`Kind`])
-//!  8 i64 result              16 u64 check: digest of what replay recomputes and the record does not hold
-//! 24 u64 for each argument whose bit is set, ascending
+//!  8 u64 check: digest of what replay recomputes and the record does not hold
+//! 16 i64 result, u64 for each argument whose bit is set, ascending; NARROW: i32, u32 for each
 //!    segments until the end: u32 length of the bytes, u16 role (bit 15: an address follows), u16 argument index,
 //!    u64 address if bit 15 is set, then the bytes, padded to 8
 //! ```
+//!
+//! A record is NARROW when its result and its arguments are the same in 32 bits (those of most calls), and never otherwise: each
+//! has one form.
 //!
 //! The check is a [`crate::digest::Digest`]; what goes into it stands at [`crate::syscall::gather`].
 //!
@@ -20,8 +23,10 @@
 
 use thiserror::Error;
 
-/// Bytes before the arguments.
-pub const HEADER_LEN: usize = 24;
+/// Bytes before the result.
+const HEAD_LEN: usize = 16;
+/// The shortest record in bytes: the head and a result.
+pub const MIN_RECORD: usize = 24;
 /// Upper bound of one record in bytes: a mapping of a large file is the largest.
 pub const MAX_RECORD: usize = 1 << 30;
 /// Bytes before the bytes of a segment, without the address.
@@ -29,6 +34,8 @@ const SEGMENT_HEADER_LEN: usize = 8;
 const ADDRESS_LEN: usize = 8;
 /// Bits of byte 5: which arguments are there.
 const ARGS: u8 = 0x3f;
+/// Bit of byte 5: result and arguments have 32 bits each.
+const NARROW: u8 = 0x40;
 /// Bit of byte 5: see [`Record::fast`].
 const FAST: u8 = 0x80;
 /// Bit of a segment's role: an address follows.
@@ -43,11 +50,14 @@ pub enum Kind {
     /// A signal delivered: number = signal; result = [`Placement`]; arguments = mask saved in the frame, mask in force when the
     /// handler is chosen; one segment with siginfo.
     Signal = 2,
-    /// A trapped instruction: number = [`Instruction`]; arguments = rip, then the registers it leaves (rax, rbx, rcx, rdx).
+    /// An instruction that traps, or one of ftrun's in the place of which the interceptor answers: number = [`Instruction`]; arguments = rip,
+    /// then the registers it leaves (rax, rbx, rcx, rdx).
     Instruction = 3,
     /// The replica that writes the log acts in a new epoch: argument 0.
     Epoch = 4,
-    /// Code that was patched right after the call before it: arguments = none; one [`SegmentRole::Out`] segment for each site.
+    /// Code that was patched right after the call or the trapped instruction before it; one [`SegmentRole::Out`] segment for each piece of
+    /// code. Arguments = none, of sites of cpuid; site, trampoline, one past the replaced bytes, where the instructions behind the site went
+    /// (0: they are where they were), of a site that leads to the interceptor; and the length of its instruction, if that is no call.
     Patch = 5,
     /// Nothing has happened to the server up to here: where its state is that of the [`SegmentRole::Position`] segment. A replica may pass it over.
     Position = 9,
@@ -84,6 +94,8 @@ pub enum Instruction {
     Rdtscp = 2,
     /// Asks for processor features.
     Cpuid = 3,
+    /// Saves extended state: argument 0 is all there is, a replica does the same.
+    Xsave = 4,
 }
 
 /// What the bytes of a segment are.
@@ -105,7 +117,7 @@ pub enum SegmentRole {
     Clock = 6,
     /// The absolute path of what was opened or entered, symbolic links resolved. `address` is 0.
     Path = 7,
-    /// siginfo_t of a signal (128 bytes). `address` is 0.
+    /// siginfo_t of a signal (128 bytes); of the one that waits behind the mask when its interval timer is set anew. `address` is 0.
     SigInfo = 8,
     /// A [`crate::position::Position`]: where a signal is delivered. `address` is 0.
     Position = 9,
@@ -170,8 +182,8 @@ pub struct Record {
     pub result: i64,
     /// Digest of what replay recomputes and the record does not hold.
     pub check: u64,
-    /// Written, or to be taken, in process: between the return of this call and the server's next call, trapped instruction
-    /// or fault nothing happens to it but its own instructions. Only calls are.
+    /// Written, or to be taken, in process: between the return of this call, or the end of this instruction, and the server's next call,
+    /// trapped instruction or fault nothing happens to it but its own instructions. Only calls and instructions are.
     pub fast: bool,
     /// Which arguments the record holds: bit i for argument i.
     pub logged: u8,
@@ -194,7 +206,7 @@ pub enum RecordError {
     },
     /// The length field is impossible.
     #[error(
-        "a record claims a length of {found} bytes, expected a multiple of 8 between {HEADER_LEN} and {MAX_RECORD}"
+        "a record claims a length of {found} bytes, expected a multiple of 8 between {MIN_RECORD} and {MAX_RECORD}"
     )]
     Length {
         /// The claim.
@@ -211,6 +223,11 @@ pub enum RecordError {
 }
 
 impl Kind {
+    /// Whether it can be written, or taken, in process.
+    fn can_be_fast(self) -> bool {
+        matches!(self, Self::Call | Self::Instruction)
+    }
+
     fn from_u8(value: u8) -> Option<Self> {
         Some(match value {
             1 => Self::Call,
@@ -293,28 +310,38 @@ impl Record {
         self
     }
 
+    /// Whether result and arguments are the same in 32 bits.
+    fn is_narrow(&self) -> bool {
+        let arg = |index| self.logged_arg(index).is_none_or(|arg| u32::try_from(arg).is_ok());
+        i32::try_from(self.result).is_ok() && (0..6).all(arg)
+    }
+
     /// Bytes that it takes in the log.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         let segments: usize = self.segments.iter().map(Segment::encoded_len).sum();
-        HEADER_LEN + 8 * (self.logged & ARGS).count_ones() as usize + segments
+        let numbers = 1 + (self.logged & ARGS).count_ones() as usize;
+        HEAD_LEN + pad(if self.is_narrow() { 4 } else { 8 } * numbers) + segments
     }
 
     /// Appends its bytes to `out`.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         let len = self.encoded_len();
         debug_assert!(len <= MAX_RECORD && self.logged <= ARGS, "a record within its bounds");
-        debug_assert!(!self.fast || self.kind == Kind::Call, "only calls are fast");
+        debug_assert!(!self.fast || self.kind.can_be_fast(), "only calls and instructions are fast");
         let start = out.len();
         out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
         out.push(self.kind as u8);
-        out.push(self.logged & ARGS | if self.fast { FAST } else { 0 });
+        let narrow = self.is_narrow();
+        out.push(self.logged & ARGS | if self.fast { FAST } else { 0 } | if narrow { NARROW } else { 0 });
         out.extend_from_slice(&self.number.to_le_bytes());
-        out.extend_from_slice(&self.result.to_le_bytes());
         out.extend_from_slice(&self.check.to_le_bytes());
+        let width = if narrow { 4 } else { 8 };
+        out.extend_from_slice(&self.result.to_le_bytes()[..width]);
         for arg in (0..6).filter_map(|index| self.logged_arg(index)) {
-            out.extend_from_slice(&arg.to_le_bytes());
+            out.extend_from_slice(&arg.to_le_bytes()[..width]);
         }
+        out.resize(start + pad(out.len() - start), 0);
         for segment in &self.segments {
             let has_address = if segment.address == 0 { 0 } else { HAS_ADDRESS };
             out.extend_from_slice(&u32::try_from(segment.bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -337,7 +364,7 @@ impl Record {
             return Ok(None);
         };
         let found = u32::from_le_bytes(*prefix) as usize;
-        if !(HEADER_LEN..=MAX_RECORD).contains(&found) || !found.is_multiple_of(8) {
+        if !(MIN_RECORD..=MAX_RECORD).contains(&found) || !found.is_multiple_of(8) {
             return Err(RecordError::Length { found });
         }
         Ok(Some(found))
@@ -349,27 +376,23 @@ impl Record {
     /// When the bytes end early or are malformed.
     pub fn decode(bytes: &[u8]) -> Result<(Self, usize), RecordError> {
         let short = |needed: usize| RecordError::Short { needed, found: bytes.len() };
-        let len = Self::peek_len(bytes)?.ok_or_else(|| short(HEADER_LEN))?;
+        let len = Self::peek_len(bytes)?.ok_or_else(|| short(MIN_RECORD))?;
         let body = bytes.get(..len).ok_or_else(|| short(len))?;
         let unknown = |what, found| RecordError::Unknown { what, found };
         let kind = Kind::from_u8(body[4]).ok_or_else(|| unknown("kind", body[4].into()))?;
-        let (logged, fast) = (body[5] & ARGS, body[5] & FAST != 0);
-        if body[5] & !(ARGS | FAST) != 0 {
-            return Err(unknown("flags", body[5].into()));
-        }
-        if fast && kind != Kind::Call {
+        let (logged, narrow, fast) = (body[5] & ARGS, body[5] & NARROW != 0, body[5] & FAST != 0);
+        if fast && !kind.can_be_fast() {
             return Err(unknown("the flag of a fast call with kind", body[4].into()));
         }
         let mut rest = Cursor { body, at: 6 };
         let number = u16::from_le_bytes(rest.array()?);
-        let result = i64::from_le_bytes(rest.array()?);
         let check = u64::from_le_bytes(rest.array()?);
+        let result = if narrow { i32::from_le_bytes(rest.array()?).into() } else { i64::from_le_bytes(rest.array()?) };
         let mut args = [0; 6];
-        for (index, arg) in args.iter_mut().enumerate() {
-            if logged >> index & 1 == 1 {
-                *arg = u64::from_le_bytes(rest.array()?);
-            }
+        for (_, arg) in args.iter_mut().enumerate().filter(|(index, _)| logged >> index & 1 == 1) {
+            *arg = if narrow { u32::from_le_bytes(rest.array()?).into() } else { u64::from_le_bytes(rest.array()?) };
         }
+        rest.padding()?;
         let mut segments = Vec::new();
         while rest.at < len {
             let length = u32::from_le_bytes(rest.array()?) as usize;
@@ -386,13 +409,14 @@ impl Record {
                 }
             };
             let bytes = rest.take(length)?.to_vec();
-            let padding = rest.take(pad(length) - length)?;
-            if padding.iter().any(|&b| b != 0) {
-                return Err(unknown("padding", 1));
-            }
+            rest.padding()?;
             segments.push(Segment { address, role, arg, bytes });
         }
-        Ok((Self { kind, number, result, check, fast, logged, args, segments }, len))
+        let record = Self { kind, number, result, check, fast, logged, args, segments };
+        if record.is_narrow() != narrow {
+            return Err(unknown("the flag of narrow numbers with others", body[5].into()));
+        }
+        Ok((record, len))
     }
 
     /// The bytes of the first segment of a role.
@@ -452,6 +476,15 @@ impl<'a> Cursor<'a> {
         Ok(bytes)
     }
 
+    /// What is left until the next multiple of 8, which must be zeros.
+    fn padding(&mut self) -> Result<(), RecordError> {
+        let padding = self.take(pad(self.at) - self.at)?;
+        match padding.iter().find(|&&byte| byte != 0) {
+            Some(&byte) => Err(RecordError::Unknown { what: "padding", found: byte.into() }),
+            None => Ok(()),
+        }
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
         let bytes = self.take(N)?;
         let mut out = [0; N];
@@ -482,18 +515,48 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_table() {
         let mut expected = Vec::new();
-        expected.extend(88u32.to_le_bytes());
-        expected.extend([1, 0b1010_0101, 0x34, 0x12]);
-        expected.extend((-2i64).to_le_bytes());
+        expected.extend(72u32.to_le_bytes());
+        expected.extend([1, 0b1110_0101, 0x34, 0x12]);
         expected.extend([1, 2, 3, 4, 5, 6, 7, 8]);
-        [1u64, 3, 6].iter().for_each(|arg| expected.extend(arg.to_le_bytes()));
+        expected.extend((-2i32).to_le_bytes());
+        [1u32, 3, 6].iter().for_each(|arg| expected.extend(arg.to_le_bytes()));
         expected.extend([3, 0, 0, 0, 1, 0, 1, 0]);
         expected.extend(b"abc\0\0\0\0\0");
         expected.extend([8, 0, 0, 0, 2, 0x80, 2, 0]);
         expected.extend(0x7000u64.to_le_bytes());
         expected.extend(b"12345678");
         assert_eq!(encoded(&sample()), expected);
-        assert_eq!(Record::decode(&expected), Ok((sample(), 88)));
+        assert_eq!(Record::decode(&expected), Ok((sample(), 72)));
+    }
+
+    #[test]
+    fn numbers_that_need_64_bits_have_them() {
+        let numbers = |result: i64, arg: u64| {
+            let record = Record::new(Kind::Call, 1, result).with_args(&[arg, 7]);
+            let bytes = encoded(&record);
+            assert_eq!(Record::decode(&bytes), Ok((record, bytes.len())));
+            (bytes.len(), bytes[5])
+        };
+        assert_eq!(numbers(-1 << 31, 0xffff_ffff), (32, 0x43));
+        for (result, arg) in [(1 << 31, 0), ((-1 << 31) - 1, 0), (0, 1 << 32), (0, u64::MAX), (i64::MAX, u64::MAX)] {
+            assert_eq!(numbers(result, arg), (40, 3));
+        }
+        let flag = "the flag of narrow numbers with others";
+        let mut wide = encoded(&Record::new(Kind::Call, 1, 1 << 31));
+        wide[19] = 0;
+        assert_eq!(Record::decode(&wide), unknown(flag, 0));
+        let mut padded = encoded(&Record::new(Kind::Call, 1, 0));
+        padded[20] = 1;
+        assert_eq!(Record::decode(&padded), unknown("padding", 1));
+    }
+
+    #[test]
+    fn calls_and_instructions_can_be_fast() {
+        for kind in [1, 3] {
+            let (mut bytes, len) = (encoded(&sample()), encoded(&sample()).len());
+            bytes[4] = kind;
+            assert!(Record::decode(&bytes).is_ok_and(|(record, used)| record.fast && used == len));
+        }
     }
 
     #[test]
@@ -520,17 +583,18 @@ mod tests {
     fn what_is_outside_of_the_format_is_refused() {
         assert_eq!(with(4, 2), unknown("the flag of a fast call with kind", 2));
         assert_eq!(with(4, 10), unknown("kind", 10));
-        assert_eq!(with(5, 0b1110_0101), unknown("flags", 0b1110_0101));
-        assert_eq!(with(52, 13), unknown("segment role", 13));
-        assert_eq!(with(53, 0x40), unknown("segment role", 0x4001));
-        assert_eq!(with(63, 1), unknown("padding", 1));
-        assert_eq!(with(73, 0), unknown("an address", 0));
+        assert_eq!(with(36, 13), unknown("segment role", 13));
+        assert_eq!(with(37, 0x40), unknown("segment role", 0x4001));
+        assert_eq!(with(47, 1), unknown("padding", 1));
+        assert_eq!(with(57, 0), unknown("an address", 0));
         // A segment or an argument that the length does not leave room for.
-        assert!(matches!(with(64, 9), Err(RecordError::Short { .. })));
+        assert!(matches!(with(48, 9), Err(RecordError::Short { .. })));
         let bare = Record::new(Kind::Call, 1, 0);
         let mut bytes = encoded(&bare);
         bytes[5] = 1;
         assert!(matches!(Record::decode(&bytes), Err(RecordError::Short { needed: 32, found: 24 })));
+        bytes[5] = 0x47;
+        assert!(matches!(Record::decode(&bytes), Err(RecordError::Short { needed: 28, found: 24 })));
     }
 
     #[test]

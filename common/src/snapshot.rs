@@ -36,7 +36,7 @@ pub const PAGE_LEN: u64 = 4096;
 /// First bytes of an encoded manifest.
 pub const SNAPSHOT_MAGIC: [u8; 8] = *b"FTRUNSNP";
 /// Version of the encoded manifest: raised with every change of [`Manifest`] or of a type in it.
-pub const SNAPSHOT_VERSION: u32 = 5;
+pub const SNAPSHOT_VERSION: u32 = 6;
 const HEADER_LEN: usize = 60;
 
 /// BLAKE3 of the bytes of a chunk: their name in every store.

@@ -18,11 +18,12 @@ use std::sync::Arc;
 use common::abi;
 use common::ids::Lsn;
 use common::kernel::Kernel;
+use common::memory::Pages;
 use common::record::{Kind, Placement, Record};
 use common::syscall::{Shape, nr};
 use thiserror::Error;
 use tracer::inject::{self, InjectError};
-use tracer::instructions::{self, Sites};
+use tracer::instructions::{self, InstructionError, Sites, Trap};
 use tracer::interceptor::patches::Patches;
 use tracer::interceptor::shared::{Mode, Shared};
 use tracer::interceptor::{Manner, code, layout};
@@ -54,6 +55,9 @@ pub enum ReplayError {
     /// The process could not be handled.
     #[error("the replica: {0}")]
     Tracee(#[from] TraceeError),
+    /// A trapped instruction cannot be carried out.
+    #[error(transparent)]
+    Instruction(#[from] InstructionError),
     /// A call inside of it failed.
     #[error("the replica: {0}")]
     Inject(#[from] InjectError),
@@ -157,6 +161,8 @@ pub struct Driver {
     unframed: Option<Record>,
     /// The record before was a position that the process has not stood at: nothing was counted from there.
     passed_over: bool,
+    /// Memory where the primary's was looked at, and where that was.
+    announced: Option<(Lsn, Pages)>,
     /// What counts on the way to a position.
     ticks: Option<Box<dyn TickSource>>,
     /// How much it took to come to positions.
@@ -200,6 +206,7 @@ impl Driver {
             restart: None,
             unframed: None,
             passed_over: false,
+            announced: None,
             ticks: manner.ticks.source(),
             looks: Looks::default(),
             lsn,
@@ -261,7 +268,7 @@ impl Driver {
                     self.settle(interrupted)?;
                     return Ok(Outcome::Drained);
                 }
-                Some(Kind::Call | Kind::Memory | Kind::Exec) if stands => self.go_on(progress)?,
+                Some(Kind::Call | Kind::Instruction | Kind::Memory | Kind::Exec) if stands => self.go_on(progress)?,
                 None => {
                     drop(progress);
                     common.bell.wait(seen, None);
@@ -340,15 +347,15 @@ impl Driver {
             Kind::Signal => self.signal(lsn, &record, progress)?,
             Kind::Instruction => self.instruction(lsn, &record, &progress.kernel)?,
             Kind::Exec => self.exec(lsn, &record, &progress.kernel)?,
-            Kind::Patch => self.patch(&record)?,
+            Kind::Patch => self.patch(lsn, &record)?,
             Kind::Epoch => {}
             // What comes behind it is known already: the process need not stand here.
             Kind::Position if progress.feed.front().is_some() => passed_over = true,
             Kind::Position => {
-                let stopped = self.come_to(lsn, &record)?;
+                let stopped = self.come_to(lsn, &record, &progress.kernel)?;
                 self.at = At::Ready(stopped, 0);
             }
-            Kind::Memory => self.memory(lsn, &record, &progress.kernel)?,
+            Kind::Memory => self.memory(lsn, &record)?,
             Kind::End => self.end(lsn, &record, progress.free)?,
         }
         self.passed_over = passed_over;
@@ -376,7 +383,7 @@ impl Driver {
                 (stopped, regs, None)
             }
             At::Arrived(Event::Signal(stopped, signal)) => {
-                let regs = stopped.registers()?;
+                let regs = instructions::before(&stopped, signal)?;
                 (stopped, regs, Some(signal))
             }
             other => {
@@ -544,6 +551,7 @@ impl Driver {
         match instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
             Some(trapped) if trapped.site == record.arg(0) && trapped.instruction as u16 == record.number => {
                 self.registers(lsn, record, instructions::check(trapped, &regs), &regs)?;
+                instructions::carry_out(&stopped, trapped, &regs)?;
                 let after = instructions::apply(trapped, record, &regs);
                 let (stopped, _) = signals::undo_forced(stopped, &after, signal, kernel.signals())?;
                 self.at = At::Ready(stopped, 0);
@@ -553,8 +561,16 @@ impl Driver {
         }
     }
 
-    fn patch(&mut self, record: &Record) -> Result<(), ReplayError> {
+    fn patch(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
         self.patches.learn(record);
+        let trap = Trap::of(record).ok_or_else(|| {
+            let expected = "a patch after which rdtsc traps as before, at its sites, or everywhere";
+            self.diverged(lsn, record, expected, format!("number {}", record.number), None)
+        })?;
+        self.at = match self.take() {
+            At::Ready(stopped, signal) => At::Ready(trap.set(stopped)?.0, signal),
+            other => other,
+        };
         if let At::Ready(stopped, _) = &self.at {
             for segment in &record.segments {
                 stopped.write(segment.address, &segment.bytes)?;
@@ -568,6 +584,7 @@ impl Driver {
         if record.arg(0) == 0 {
             self.sites.add(record.segments.iter().map(|s| s.address));
         }
+        self.sites.moved(record);
         Ok(())
     }
 

@@ -290,7 +290,7 @@ impl Ring {
 /// Whether the interceptor puts out what the call of a record has sent.
 fn sends(record: &Record) -> bool {
     let sends = |shape: &common::syscall::Shape| shape.pointers.iter().any(|p| p.direction == Direction::Bulk);
-    record.result > 0 && table::find(record.number.into()).is_some_and(sends)
+    record.kind == Kind::Call && record.result > 0 && table::find(record.number.into()).is_some_and(sends)
 }
 
 /// Whether a replica must stand behind the call before this record, even if the interceptor answers that call: it is to come to a position, or

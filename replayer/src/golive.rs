@@ -31,10 +31,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use common::abi;
 use common::ids::ConnId;
-use common::kernel::{Description, DescriptionId, Kernel, Object, PipeId};
+use common::kernel::{Description, DescriptionId, Kernel, Object, PipeId, bit, kernel_info};
 use common::orders::Listener;
 use thiserror::Error;
-use tracer::clock::now_ns;
 
 use server::Server;
 
@@ -61,6 +60,12 @@ pub trait Target {
     /// # Errors
     /// When the memory could not be written.
     fn scratch(&mut self, bytes: &[u8]) -> Result<u64, TargetError>;
+
+    /// First address of each of the server's areas of memory and one past the last, in order. What is ftrun's own is none.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn areas(&mut self) -> Result<Vec<(u64, u64)>, TargetError>;
 }
 
 /// The server's process does not do what it is told.
@@ -190,17 +195,15 @@ impl Resumed {
 /// The server's CLOCK_MONOTONIC: what is left of its timers is counted from there.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    /// What it shows now, in nanoseconds.
-    pub now_ns: u64,
     /// How far it is ahead of this machine's, in nanoseconds.
     pub offset_ns: i64,
 }
 
 impl Clock {
-    /// A clock that is `offset_ns` ahead of this machine's, now.
+    /// A clock that is `offset_ns` ahead of this machine's.
     #[must_use]
     pub fn ahead_by(offset_ns: i64) -> Self {
-        Self { now_ns: now_ns(libc::CLOCK_MONOTONIC).saturating_add_signed(offset_ns), offset_ns }
+        Self { offset_ns }
     }
 }
 
@@ -337,12 +340,12 @@ impl Revival<'_> {
             self.server.dup(first, number, cloexec)?;
         }
         self.report.placed += numbers.len();
-        self.signal_readiness(id, first)?;
+        self.signal_readiness(id, first, fd.as_fd())?;
         Ok(())
     }
 
     /// SIGIO on readiness, and for whom.
-    fn signal_readiness(&mut self, id: DescriptionId, number: i32) -> Result<(), GoLiveError> {
+    fn signal_readiness(&mut self, id: DescriptionId, number: i32, fd: BorrowedFd<'_>) -> Result<(), GoLiveError> {
         let Some(description) = self.kernel.descriptors().description(id) else { return Ok(()) };
         // The group that it leads, or will lead, has its number.
         let leads = self.kernel.identity().pgrp == self.kernel.identity().pid;
@@ -367,6 +370,29 @@ impl Revival<'_> {
                 self.lose(id, description.object.kind(), format!("raises no signals of readiness any more: {error}"));
             }
         }
+        if owner.is_some() && flags.is_some() {
+            self.tell_of_news(&description.object, fd)?;
+        }
+        Ok(())
+    }
+
+    /// SIGIO for what has come before the owner was set. What the server itself has sent is told of by the model.
+    fn tell_of_news(&mut self, object: &Object, fd: BorrowedFd<'_>) -> Result<(), GoLiveError> {
+        let from_others = matches!(object, Object::Tcp(_) | Object::Udp(_) | Object::Unix(_) | Object::Inherited(_));
+        let signals = self.kernel.signals();
+        // By default it ends the process.
+        let taken = signals.mask() & bit(libc::SIGIO) != 0 || signals.disposition(libc::SIGIO).is_handled();
+        if from_others && taken && sys::is_readable(fd).map_err(made("out what is readable"))? {
+            self.raise_from_kernel(libc::SIGIO)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the server a signal as the kernel does.
+    fn raise_from_kernel(&mut self, signal: i32) -> Result<(), GoLiveError> {
+        let own = self.server.run("getpid", libc::SYS_getpid, [0; 6])?;
+        let info = self.server.bytes(&kernel_info(signal))?;
+        self.server.run("rt_sigqueueinfo", libc::SYS_rt_sigqueueinfo, [own, abi::word(signal), info, 0, 0, 0])?;
         Ok(())
     }
 

@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::io::BufReader;
-use std::net::TcpStream;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use common::orders::{Progress, ToProxy};
 use common::pair::channel::{self, FromPrimary};
 use common::pair::message::{ToBackup, ToPrimary};
 use common::pair::state::Event;
+use socket2::Socket;
 use tracer::control::ProxyControl;
 
 use crate::bell::Bell;
@@ -26,19 +26,30 @@ use crate::progress::{Next, Source};
 /// Bytes that are taken from the channel at once.
 const READ_AHEAD: usize = 256 << 10;
 
-/// Time between two acknowledgements, and between two signs of life that are passed on: under load each wakes a thread of the primary
-/// or of this backup, and tells what the next one tells as well. Output is released at once.
-const PACE: Duration = Duration::from_millis(1);
+/// Time between two acknowledgements: under load each wakes a thread of the primary, and tells what the next one tells as well. Output is
+/// released at once.
+const PACE: Duration = Duration::from_millis(10);
+/// Time between two signs of the primary's life that are passed on: a part of the shortest timeout.
+const PACE_OF_LIFE: Duration = Duration::from_millis(1);
 
-#[derive(Debug, Default)]
-struct Pace(Option<Instant>);
+/// Lets something through once in an interval.
+#[derive(Debug)]
+struct Pace {
+    interval: Duration,
+    last: Option<Instant>,
+}
 
 impl Pace {
+    /// Once in `interval`, the first time at once.
+    fn new(interval: Duration) -> Self {
+        Self { interval, last: None }
+    }
+
     /// Whether it is time again; if so, it is now the last time.
     fn is_due(&mut self, now: Instant) -> bool {
-        let due = self.0.is_none_or(|last| now.duration_since(last) >= PACE);
+        let due = self.last.is_none_or(|last| now.duration_since(last) >= self.interval);
         if due {
-            self.0 = Some(now);
+            self.last = Some(now);
         }
         due
     }
@@ -65,7 +76,7 @@ struct State {
 pub struct Intake {
     state: Mutex<State>,
     bell: Arc<Bell>,
-    channel: Mutex<TcpStream>,
+    channel: Mutex<Socket>,
     proxy: Option<Arc<ProxyControl>>,
     keep_acknowledging: bool,
 }
@@ -73,7 +84,7 @@ pub struct Intake {
 impl Intake {
     /// For a log that begins at `lsn`.
     #[must_use]
-    pub fn new(lsn: Lsn, channel: TcpStream, proxy: Option<Arc<ProxyControl>>) -> Self {
+    pub fn new(lsn: Lsn, channel: Socket, proxy: Option<Arc<ProxyControl>>) -> Self {
         let state = State {
             queue: VecDeque::new(),
             acknowledging: true,
@@ -81,7 +92,7 @@ impl Intake {
             forget: false,
             received: lsn,
             replayed: lsn,
-            acknowledged: Pace::default(),
+            acknowledged: Pace::new(PACE),
             oldest: None,
             clock: None,
         };
@@ -106,9 +117,9 @@ impl Intake {
     }
 
     /// Takes the channel in until it ends. For a thread of its own.
-    pub fn run(&self, stream: TcpStream, mut model: Kernel, epoch: Epoch, events: &Sender<Event>) {
+    pub fn run(&self, stream: Socket, mut model: Kernel, epoch: Epoch, events: &Sender<Event>) {
         let mut stream = BufReader::with_capacity(READ_AHEAD, stream);
-        let mut heard = Pace::default();
+        let mut heard = Pace::new(PACE_OF_LIFE);
         let mut follow = FrameReader::new(self.lock().received, epoch);
         loop {
             let taken = match channel::read_from_primary(&mut stream) {
@@ -260,5 +271,21 @@ impl Source for Arc<Intake> {
         if lsn == state.received && state.acknowledging && state.acknowledged.is_due(Instant::now()) {
             self.acknowledge(&state);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn once_in_an_interval() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let mut pace = Pace::new(ms(5));
+        assert!(pace.is_due(start));
+        assert!(!pace.is_due(start + ms(4)));
+        assert!(pace.is_due(start + ms(5)));
+        assert!(!pace.is_due(start + ms(9)));
+        assert!(pace.is_due(start + ms(20)));
     }
 }

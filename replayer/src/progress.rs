@@ -178,13 +178,11 @@ impl Progress {
         self.kernel.take_unlistened();
         self.lsn = lsn.advance(record.encoded_len());
         match record.kind {
-            Kind::Call => self.free = record.fast,
+            Kind::Call | Kind::Instruction => self.free = record.fast,
             Kind::Epoch => {}
             // The process stands at the beginning of a call.
             Kind::Memory => self.free = true,
-            Kind::Signal | Kind::Instruction | Kind::Patch | Kind::Position | Kind::End | Kind::Exec => {
-                self.free = false;
-            }
+            Kind::Signal | Kind::Patch | Kind::Position | Kind::End | Kind::Exec => self.free = false,
         }
         if self.last.len() == KEPT_RECORDS {
             self.last.pop_front();
@@ -205,6 +203,9 @@ impl Progress {
 
     /// What the call of a record has sent, before the record is applied.
     pub(crate) fn output(&mut self, fd: i32, record: &Record, bulk: &[u8]) {
+        if record.kind != Kind::Call {
+            return;
+        }
         let sent = match record.number {
             nr::SENDFILE => record.bytes_of(SegmentRole::Sent).unwrap_or_default(),
             _ => bulk,

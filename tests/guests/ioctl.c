@@ -1,6 +1,7 @@
-// ioctl(2): TCGETS and TIOCGWINSZ on no terminal, FIONBIO, FIOCLEX, FIONCLEX, FIONREAD.
+// ioctl(2): TCGETS and TIOCGWINSZ on no terminal, FIONBIO, FIOCLEX, FIONCLEX, FIONREAD; names and numbers of interfaces.
 #include "guest.h"
 
+#include <net/if.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 
@@ -30,5 +31,10 @@ int main(void) {
     CHECK(count == 6);
     FAILS(EBADF, ioctl(99, FIONREAD, &count));
     FAILS(EFAULT, ioctl(ends[0], FIONREAD, (int *)8));
+    char name[IF_NAMESIZE];
+    unsigned loopback = if_nametoindex("lo");
+    CHECK(loopback > 0 && if_indextoname(loopback, name) && strcmp(name, "lo") == 0);
+    CHECK(if_nametoindex("nothing") == 0 && errno == ENODEV);
+    CHECK(!if_indextoname(1 << 30, name) && errno == ENXIO);
     return 0;
 }

@@ -1,4 +1,5 @@
-// RLIMIT_SIGPENDING of 0: queueing a real-time signal fails, a standard one that kill(2) sends arrives as ever.
+// RLIMIT_SIGPENDING of 0: queueing a real-time signal fails, a standard one arrives without saying from whom, at once; kill(2) goes on.
+// output: fixed
 #include "guest.h"
 
 #include <sys/resource.h>
@@ -23,11 +24,16 @@ int main(void) {
     OK(setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){0, limit.rlim_max}));
     FAILS(EAGAIN, sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = 1}));
     CHECK(runs == 0);
+    OK(kill(getpid(), SIGRTMIN));
+    printf("kill: code %d\n", code);
+    CHECK(runs == 1 && code == SI_USER);
     OK(kill(getpid(), SIGUSR1));
-    printf("kill: code %d pid %d\n", code, pid);
-    CHECK(runs == 1 && code == SI_USER && pid == getpid());
+    CHECK(runs == 2 && code == SI_USER && pid == getpid());
+    OK(sigqueue(getpid(), SIGUSR1, (union sigval){.sival_int = 1}));
+    printf("sigqueue: code %d value %d pid %d\n", code, value, pid);
+    CHECK(runs == 3 && code == SI_USER && value == 0 && pid == 0);
     OK(setrlimit(RLIMIT_SIGPENDING, &limit));
     OK(sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = 7}));
-    CHECK(runs == 2 && code == SI_QUEUE && value == 7 && pid == getpid());
+    CHECK(runs == 4 && code == SI_QUEUE && value == 7 && pid == getpid());
     return 0;
 }

@@ -167,3 +167,63 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), bytes(shared[:6]))
     }
     is_identical(&runs.replayed);
 }
+
+/// Only the server changes a file that it has mapped: a replica would not see what others do.
+#[test]
+fn files_that_the_server_has_mapped_are_for_children_to_read() {
+    const SCRIPT: &str = r#"
+import ctypes, mmap, os, subprocess, sys
+def child(does):
+    pid = os.fork()
+    if pid == 0:
+        status = 100
+        try:
+            status = does() or 0
+        except OSError as error:
+            status = error.errno
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+with open("file", "wb") as file:
+    file.write(b"." * 8192)
+file = open("file", "r+b", buffering=0)
+shared = mmap.mmap(file.fileno(), 8192)
+other = open("other", "w+b", buffering=0)
+libc = ctypes.CDLL(None, use_errno=True)
+def by_memory():
+    shared[:5] = b"child"
+def by_unprotecting():
+    address = ctypes.addressof(ctypes.c_char.from_buffer(shared))
+    return ctypes.get_errno() if libc.mprotect(ctypes.c_void_p(address), 4096, 3) else 0
+def by_mapping():
+    mmap.mmap(os.open("file", os.O_RDWR), 4096)[:5] = b"child"
+changes = [by_memory, by_unprotecting, by_mapping, lambda: os.pwrite(file.fileno(), b"child", 0), lambda: os.truncate("file", 0),
+           lambda: open("file", "r+b").truncate(100), lambda: os.open("file", os.O_WRONLY | os.O_TRUNC),
+           lambda: os.sendfile(file.fileno(), os.open("/etc/passwd", os.O_RDONLY), 0, 5),
+           lambda: os.copy_file_range(other.fileno(), file.fileno(), 5, 0, 0)]
+other.write(b"child")
+shared[5:9] = b"seen"
+print([child(change) for change in changes])
+print(child(lambda: bytes(shared[5:9]) == b"seen" and os.pread(file.fileno(), 4, 5) == b"seen" and 50))
+print(child(lambda: open("other", "w").write("x" * 20)), os.path.getsize("other"))
+print(subprocess.run(["sh", "-c", "echo appended >> file"], stderr=subprocess.DEVNULL).returncode != 0, bytes(shared[:10]))
+shared.close()
+print(child(lambda: os.pwrite(file.fileno(), b"child", 0)), os.pread(file.fileno(), 10, 0))
+"#;
+    let runs = record(&["/usr/bin/python3", "-c", SCRIPT], &[], false);
+    runs.recorded.expect(Outcome::Exit(0));
+    let expected = "[-11, 13, 13, 13, 13, 13, 13, 13, 13]\n50\n20 20\nTrue b'.....seen.'\n5 b'childseen.'\n";
+    if runs.recorded.stdout != expected.as_bytes() {
+        runs.recorded.fail(&format!("expected output {expected}"));
+    }
+    let said = runs.recorded.stderr_lines();
+    for how in ["it wrote there by memory, and gets SIGSEGV", "mprotect gets errno 13", "pwrite64 gets errno 13"] {
+        let line = |line: &&String| {
+            line.contains("python3, which the server has started, must not change ")
+                && line.ends_with(&format!("/file, which the server has mapped with MAP_SHARED: {how}"))
+        };
+        if said.iter().filter(line).count() != 1 {
+            runs.recorded.fail(&format!("not one line tells of a child: {how}"));
+        }
+    }
+    is_identical(&runs.replayed);
+}

@@ -20,28 +20,28 @@ macro_rules! guests {
 }
 
 guests! {
-    abort abort_resisted absolute_deadlines access alarm alignment_check append auxv avx512_state
+    abort abort_resisted absolute_deadlines access alarm alarm_blocked alignment_check append auxv avx512_state
     bit_instructions blocked_fault_kills brk brk_limits calendar capget child_numbers child_pipes child_signals
-    child_state children_lost children_many chroot clock_agreement clocks clone_refused copy_file_range
-    cpu_timers cpuid_leaves death_by_alarm death_by_kill death_by_segv death_by_term death_by_virtual_timer
+    child_state children_lost children_many chroot clock_agreement clocks clone_refused copy_file_range counter_generated counter_in_files
+    core_dump cpu_timers cpuid_leaves death_by_alarm death_by_kill death_by_segv death_by_term death_by_virtual_timer
     death_in_a_loop descriptors_many devices directories directory_positions dlopen dup efault efault_partial
     efault_structures environment epipe epoll epoll_edges epoll_many epoll_pwait errors event_loop eventfd exec
     exec_itself exec_refused execution_state exit_at_once exit_handlers exit_in_handler exit_raw
     failed_with_effect fault_in_handler_kills fault_retry faults_handled fcntl_flags fcntl_locks file_length
     file_shows_writes file_size_limit file_times float_faults float_modes flock fork_in_handler fork_wait
-    frame_nowhere futex generated_code getaddrinfo getdents getrandom grandchildren handler_entry
+    frame_after_fork frame_nowhere futex generated_code getaddrinfo getdents getrandom grandchildren handler_entry
     handlers_computing handlers_nested heap ids ignored_fault_kills inheritance inotify invalid_flags
-    io_signal_refused ioctl kill_self lseek madvise madvise_file_hole madvise_locked memory_churn mincore_advice
-    mlock mmap_anonymous mmap_copy_on_write mmap_file mmap_grows_down mmap_reserve
+    io_signal_refused ioctl kill_self lseek madvise madvise_file_hole madvise_locked memory_churn memory_locked
+    mincore_advice mlock mmap_anonymous mmap_copy_on_write mmap_file mmap_grows_down mmap_reserve
     mmap_shared_anonymous modes mprotect mremap mremap_file mremap_fixed names nested_faults never_restarted
     openat openat2 output_large pause pipe pipe_packets poll poll_interrupted positioned_vectors posix_spawn
-    posix_timer_cpu posix_timer_signals posix_timers posix_timers_many posix_timers_refused ppoll prctl
+    posix_timer_cpu posix_timer_rearmed posix_timer_signals posix_timers posix_timers_many posix_timers_refused ppoll prctl
     pread_pwrite prlimit proc_self pselect rdtsc rdtsc_blocked rdtsc_in_handler
     rdtsc_storm rdtscp read_interrupted read_restarted receive_flags receive_timeout recursion restart_calls
     rw_vector sa_nodefer sa_resethand sa_resethand_nested sched segv_contents segv_recovered select sendfile
     sendmmsg sendmsg setitimer setsid shared_memory_refused shared_write shared_write_refused
     shared_write_sigbus sigaction_all sigaltstack sigaltstack_disarmed sigbus sigchld siginfo sigio sigio_owner
-    siglongjmp signal_delivery_order signal_mask_in_handler
+    sigio_pipe siglongjmp signal_delivery_order signal_mask_in_handler
     signal_queue_order signalfd signalfd_many signals_ignored sigpending_limit sigprocmask_pending
     sigreturn_broken sigreturn_registers sigreturn_vectors sigsuspend sigsys_default sigtimedwait sleep
     sleep_interrupted sleep_restarted socket_errors socket_options socketpair splice_refused stack_limit
@@ -49,7 +49,7 @@ guests! {
     string_instructions swapcontext sync sysinfo tcp tcp_accept4 tcp_half_close tcp_ipv6 tcp_nonblocking
     tcp_refused tcp_reset tcp_reset_before_accept temporary_files thread_pointers time_of_day timerfd trap_flag
     udp uname unix_abstract unix_descriptor unix_stream unknown_refused vector_state vector_sums vectors_partial
-    vfork vsyscall wait_for_nobody waitid write_interrupted x87 xattr_refused
+    vfork vsyscall wait_for_nobody waitid write_interrupted x87 xattr_refused xsave
 }
 
 #[test]

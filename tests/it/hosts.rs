@@ -5,7 +5,7 @@
 
 mod host;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::rules::{Client, ledger};
+use crate::support::group::{Group, Victim};
 use crate::support::program::{Exit, Program};
 use crate::support::status::Role;
 use crate::support::trio::{Settings, Trio};
@@ -184,6 +185,42 @@ fn a_cut_between_two_living_hosts_leaves_one_that_acts() {
         println!("the longest wait of the client: {} ms", longest.as_millis());
         Ok(())
     });
+}
+
+/// Such an address means nothing without the link that it is on: the proxy must be told both.
+#[test]
+fn a_link_local_address_is_served_across_a_failover() {
+    if let Err(Unavailable(reason)) = host::available() {
+        skip("hosts::a_link_local_address_is_served_across_a_failover", &reason);
+        return;
+    }
+    verdict(serve_link_local());
+}
+
+fn serve_link_local() -> Result<()> {
+    let (service, clients, dir) = (Host::new()?, Host::new()?, TempDir::new()?);
+    service.link(&clients, "near", "far", PRIMARY_PROXY)?;
+    let ip = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x77, 1);
+    let near = service.add_link_local("near", ip)?;
+    let far = clients.add_link_local("far", Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x77, 2))?;
+    let at = move |scope| SocketAddr::from(SocketAddrV6::new(ip, CLIENTS, 0, scope));
+    let mut server = ledger(at(near))?;
+    server[1] = format!("{ip}%near").into();
+    let (address, state) = (at(near), dir.path().to_owned());
+    let mut group = service.run(move || Group::start(&server, address, &state))??;
+    let outcome = (|| {
+        let paired = group.wait_paired()?;
+        let connect =
+            |name: &'static str| Ok::<_, anyhow::Error>(Client(clients.run(move || Wire::connect(at(far), name))??));
+        let mut client = connect("client")?;
+        let held = client.token()?;
+        group.kill(Victim::Primary, &paired)?;
+        group.wait_solo(Victim::Primary, &paired)?;
+        ensure!(client.ask("GET")? == held, "the client is served by another history");
+        ensure!(connect("a new client")?.ask("GET")? == held, "a new client is served by another history");
+        client.0.end()
+    })();
+    outcome.map_err(|error| group.explain(error))
 }
 
 /// How many epochs were won.

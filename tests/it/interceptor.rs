@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tracer::instructions::Trap;
+
 use crate::child::{Ended, Outcome, run};
 use crate::conformance::{identical_records, own_lines_removed, same};
 use crate::guest::{FTRUN, Guest, command, library, sources};
@@ -24,7 +26,7 @@ macro_rules! guests {
 }
 
 guests! {
-    alignment all_descriptors faults generated interrupted loaded moved_code own_memory registers sites_no_pie sites_pie
+    alignment all_descriptors counter_registers counter_storm faults generated interrupted loaded moved_code own_memory registers sites_no_pie sites_pie
     sites_static sites_static_pie sizes storm to_itself vector_over_itself
 }
 
@@ -36,11 +38,11 @@ fn every_guest_is_listed() {
         .filter(|path| path.extension() == Some(OsStr::new("c")))
         .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
         .collect();
-    let listed: BTreeSet<String> = GUESTS.iter().chain(&["huge"]).map(|&name| name.to_owned()).collect();
+    let listed: BTreeSet<String> = GUESTS.iter().chain(&["counter", "huge"]).map(|&name| name.to_owned()).collect();
     assert_eq!(listed, found, "the list in this file and the *.c files in tests/guests/inside differ");
 }
 
-/// Calls that were made in process.
+/// Calls that were made, and instructions that were answered, in process.
 fn fast_calls(log: &Path) -> usize {
     let mut dump = Command::new(FTRUN);
     let dump = run(dump.args(["dump", "--json"]).arg(log));
@@ -52,6 +54,44 @@ fn fast_calls(log: &Path) -> usize {
 #[test]
 fn huge() {
     is_right("huge", &["fast", "complete"]);
+}
+
+#[test]
+fn counter() {
+    is_right("counter", &["fast", "complete"]);
+}
+
+/// What Patch records say of where rdtsc and rdtscp trap, in the order of the log.
+fn traps_of_counter(program: &[&OsStr]) -> Vec<u64> {
+    let scratch = tempfile::tempdir().expect("a scratch directory can be made");
+    let log = scratch.path().join("log");
+    let mut record = command(Path::new(FTRUN), scratch.path(), None);
+    run(record.args(["record", "-o"]).arg(&log).arg("--").args(program)).expect(Outcome::Exit(0));
+    let mut dump = Command::new(FTRUN);
+    let dump = run(dump.args(["dump", "--json"]).arg(&log));
+    dump.expect(Outcome::Exit(0));
+    let text = String::from_utf8_lossy(&dump.stdout).into_owned();
+    let all = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("lines of JSON"));
+    let patches = all.filter(|record| record["kind"] == "patch");
+    patches
+        .map(|patch| patch["number"].as_u64().expect("a number"))
+        .filter(|&trap| trap != Trap::AsBefore as u64)
+        .collect()
+}
+
+/// A server that cannot have an rdtsc that nobody has seen is spared what it costs to have all of them trap.
+#[test]
+fn the_counter_traps_everywhere_only_where_it_must() {
+    let (at_sites, everywhere) = (Trap::AtSites as u64, Trap::Everywhere as u64);
+    let guest = |name: &str| traps_of_counter(&[Guest::built(name).program.as_os_str()]);
+    assert_eq!(guest("clocks"), [at_sites]);
+    assert_eq!(guest("counter_in_files"), [at_sites]);
+    assert_eq!(guest("counter_generated"), [at_sites, everywhere, at_sites, everywhere]);
+    for real in ["/usr/sbin/nginx -v", "/usr/bin/perl -e 1", "/usr/bin/python3 -c import\u{a0}ssl"] {
+        let words: Vec<String> = real.split(' ').map(|word| word.replace('\u{a0}', " ")).collect();
+        let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+        assert_eq!(traps_of_counter(&words), [at_sites], "{real}");
+    }
 }
 
 fn is_right(name: &str, layers: &[&str]) {
@@ -86,8 +126,10 @@ fn is_right(name: &str, layers: &[&str]) {
         }
         let fast = fast_calls(&log);
         match layer {
-            "fast" => assert!(fast >= guest.fast, "{fast} calls were made in process, expected {} or more", guest.fast),
-            "complete" => assert_eq!(fast, 0, "calls were made in process"),
+            "fast" => {
+                assert!(fast >= guest.fast, "{fast} calls and instructions in process, expected {} or more", guest.fast)
+            }
+            "complete" => assert_eq!(fast, 0, "nothing is done in process"),
             _ => {}
         }
         fs::remove_dir_all(&work).expect("the recorded run's directory can be removed");

@@ -142,14 +142,20 @@ fn a_signal_does_not_wait_for_a_call_for_long() {
     assert!(recorded_and_replayed(&server, &[]) >= 1, "a spin on a flag ends by a signal between two calls");
 }
 
-/// How a replica came to its positions: how many there were, to how many it counted most of the way, and how often it stopped.
-fn ways(said: &str) -> [u64; 3] {
+/// How a replica came to its positions: how many there were, to how many it counted most of the way, how many of these it went past and
+/// was set back, and how often it stopped.
+fn ways(said: &str) -> [u64; 4] {
     let line =
-        said.lines().find(|line| line.contains("signals between two calls")).expect("the replica tells of its way");
+        said.lines().find(|line| line.contains("positions between two calls")).expect("the replica tells of its way");
     let numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok());
     let numbers: Vec<u64> = numbers.collect();
-    // "... signals between two calls: the way to ... counted; ... stops".
-    [numbers[0], numbers[1], numbers[2]]
+    // "... positions between two calls: the way to ... counted, ... of them gone too far and back; ... stops".
+    [numbers[0], numbers[1], numbers[2], numbers[3]]
+}
+
+/// Whether a source stops no later than it says: `step:SKID`, `breakpoint:ADDRESS:SKID`, and not with another number behind that.
+fn is_kept(ticks: &str) -> bool {
+    ticks.split(':').count() == if ticks.starts_with("step") { 2 } else { 3 }
 }
 
 /// A replica that counts looks where it is at the end of its way only, and one that does not comes to the same places.
@@ -161,10 +167,15 @@ fn counted(ticks: &str, options: &[&str], server: &[&OsStr]) {
     record.args(["record", "--layer", "complete", "--ticks", ticks]).args(options).arg("-o").arg(&log).arg("--");
     let recorded = run(record.args(server));
     recorded.expect(Outcome::Exit(0));
-    let [positions, counted, stops] = ways(&replayed(&recorded, scratch.path(), &log, &["--ticks", ticks]));
+    let [positions, counted, undone, stops] = ways(&replayed(&recorded, scratch.path(), &log, &["--ticks", ticks]));
     assert!(positions >= 3 && counted * 2 >= positions, "{positions} positions, the way to {counted} was counted");
-    assert!(stops <= 3 * positions, "{stops} stops on the way to {positions} positions, each of which was counted");
-    let [again, counted, _] = ways(&replayed(&recorded, scratch.path(), &log, &["--ticks", "none"]));
+    if is_kept(ticks) {
+        assert_eq!(undone, 0, "{positions} positions, the way to {counted} was counted");
+        assert!(stops <= 3 * positions, "{stops} stops on the way to {positions} positions, each of which was counted");
+    } else {
+        assert!(undone >= 1, "{positions} positions, the way to {counted} was counted and none gone past");
+    }
+    let [again, counted, ..] = ways(&replayed(&recorded, scratch.path(), &log, &["--ticks", "none"]));
     assert_eq!((again, counted), (positions, 0), "without ticks");
 }
 
@@ -180,7 +191,7 @@ fn address_of(guest: &Path, function: &str) -> u64 {
 }
 
 /// The kernel counts executions of one instruction, and stops the replica late by chance.
-fn by_breakpoint(skid: u64, deadline: &str, ticks: &str) {
+fn by_breakpoint(skid: &str, deadline: &str, ticks: &str) {
     let guest = Guest::built("placed/storm");
     let source = format!("breakpoint:{:#x}:{skid}", address_of(&guest.program, "fibonacci"));
     let server = [guest.program.as_os_str(), OsStr::new("recursion"), OsStr::new(ticks)];
@@ -189,34 +200,57 @@ fn by_breakpoint(skid: u64, deadline: &str, ticks: &str) {
 
 #[test]
 fn passes_are_counted_exactly() {
-    by_breakpoint(0, "20", "60");
+    by_breakpoint("0", "20", "60");
 }
 
 #[test]
 fn passes_are_counted_and_the_stop_is_late() {
-    by_breakpoint(100, "20", "60");
+    by_breakpoint("100", "20", "60");
 }
 
 #[test]
 fn passes_are_counted_and_the_stop_is_very_late() {
-    by_breakpoint(10_000, "400", "1500");
+    by_breakpoint("10000", "400", "1500");
+}
+
+/// A stop that is later than any that was told of: what the server did behind the position is undone.
+#[test]
+fn passes_are_counted_and_a_stop_too_late_is_undone() {
+    by_breakpoint("10000:10", "20", "60");
 }
 
 /// Single steps count conditional branches.
-fn by_steps(skid: u64) {
+fn by_steps(skid: &str, deadline: &str, storm: [&str; 3]) {
     let guest = Guest::built("placed/storm");
-    let server = [guest.program.as_os_str(), OsStr::new("trees"), OsStr::new("6"), OsStr::new("100000")];
-    counted(&format!("step:{skid}"), &[], &server);
+    let [kind, ticks, each] = storm.map(OsStr::new);
+    counted(&format!("step:{skid}"), &["--signal-deadline", deadline], &[guest.program.as_os_str(), kind, ticks, each]);
 }
 
 #[test]
 fn branches_are_counted_exactly() {
-    by_steps(0);
+    by_steps("0", "20", ["trees", "6", "100000"]);
 }
 
 #[test]
 fn branches_are_counted_and_the_stop_is_late() {
-    by_steps(100);
+    by_steps("100", "20", ["trees", "6", "100000"]);
+}
+
+#[test]
+fn branches_are_counted_and_a_stop_too_late_is_undone() {
+    by_steps("1000:0", "20", ["trees", "6", "100000"]);
+}
+
+/// With four seconds between two positions: single steps are slow.
+#[test]
+fn branches_are_counted_and_the_stop_is_very_late() {
+    by_steps("10000", "4000", ["trees", "11", "999999"]);
+}
+
+/// Memory that the replica shares with its own copy.
+#[test]
+fn a_stop_too_late_is_undone_in_shared_memory() {
+    by_steps("500:0", "20", ["mapped", "6", "100000"]);
 }
 
 #[test]
@@ -270,10 +304,25 @@ fn a_log_tells_how_far_a_computing_server_has_come() {
 /// While a server computes its replica does so too, and goes on from there when the primary dies.
 #[test]
 fn a_replica_follows_a_server_that_computes() {
-    verdict(follows());
+    verdict(follows(&["--progress-interval", "50"], 4).map(drop));
 }
 
-fn follows() -> Result<()> {
+/// The same with a counter that stops it too late.
+#[test]
+fn a_replica_that_was_set_back_takes_over() {
+    let guest = Guest::built("placed/computing");
+    let source = format!("breakpoint:{:#x}:300:0", address_of(&guest.program, "mark"));
+    // One that goes each way twice must not be so late that it passes over all but the first position.
+    let follows = follows(&["--progress-interval", "300", "--ticks", &source], 3).and_then(|said| {
+        let [positions, counted, undone, _] = ways(&said);
+        ensure!(undone >= 1, "{positions} positions, the way to {counted} was counted and none gone past");
+        Ok(())
+    });
+    verdict(follows);
+}
+
+/// Gives what was said to standard error.
+fn follows(options: &[&str], positions: usize) -> Result<String> {
     const ROUNDS: &[u8] = b"3000000000\n";
     let guest = Guest::built("placed/computing");
     let scratch = tempfile::tempdir()?;
@@ -290,7 +339,7 @@ fn follows() -> Result<()> {
     drop(plain);
 
     let address = free_address()?;
-    let mut group = Group::start_with(&["--progress-interval", "50"], &server(address), address, scratch.path())?;
+    let mut group = Group::start_with(options, &server(address), address, scratch.path())?;
     let before = group.wait_paired()?;
     let mut quiet = None;
     poll("the server to wait", OFTEN, || {
@@ -310,12 +359,12 @@ fn follows() -> Result<()> {
         let came_to = status.only(Role::Backup).and_then(|backup| backup.replayed_lsn);
         replayed.extend(came_to.filter(|lsn| Some(*lsn) > quiet));
         // The connection and the request; what comes behind them is no call.
-        Ok((replayed.len() >= 4).then_some(status))
+        Ok((replayed.len() >= positions).then_some(status))
     })?;
     group.kill(Victim::Primary, &status)?;
     group.wait_solo(Victim::Primary, &before)?;
     wire.expect(&answer)?;
     wire.end()?;
     group.stop()?;
-    Ok(())
+    Ok(std::fs::read_to_string(scratch.path().join("ftrun.err"))?)
 }

@@ -1,12 +1,16 @@
 //! Recordings whose recorder does not end in order, and the demonstration.
 
-use std::process::Command;
+use std::fs;
+use std::io::BufRead as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 use crate::child::{self, Outcome};
-use crate::guest::FTRUN;
+use crate::guest::{FTRUN, Guest, command};
 use crate::support::group::STATUS_INTERVAL;
 use crate::support::program::Program;
 use crate::support::wire::Wire;
@@ -49,6 +53,38 @@ fn a_killed_recorder_leaves_a_usable_log() -> Result<()> {
     let replayed: u64 = last.split(' ').nth(1).unwrap_or_default().parse()?;
     // Each request is a wait, a read and a write at least.
     ensure!(replayed > 300, "100 requests are in {replayed} records");
+    Ok(())
+}
+
+/// A server that ends by a signal leaves a core where it would without ftrun, and its replica none.
+#[test]
+fn a_core_is_left_by_the_server_and_not_by_its_replica() -> Result<()> {
+    const CORE_DUMPED: i64 = 0x80;
+    let guest = Guest::built("core_dump");
+    let dir = tempfile::tempdir()?;
+    let at = |name: &str| -> Result<PathBuf> {
+        let path = dir.path().join(name);
+        fs::create_dir(&path)?;
+        Ok(path)
+    };
+    let files = |path: &Path| -> Result<usize> { Ok(fs::read_dir(path)?.count()) };
+    let (native, recorded, replayed, log) = (at("native")?, at("recorded")?, at("replayed")?, dir.path().join("log"));
+    let dumped = Command::new(&guest.program).current_dir(&native).stdout(Stdio::null()).status()?.core_dumped();
+
+    let ended = child::run(
+        command(Path::new(FTRUN), &recorded, None).args(["record", "-o"]).arg(&log).arg("--").arg(&guest.program),
+    );
+    ended.expect(Outcome::Signal(Signal::SIGABRT as i32));
+    let dump = child::run(Command::new(FTRUN).args(["dump", "--json"]).arg(&log));
+    let end: serde_json::Value =
+        serde_json::from_slice(dump.stdout.lines().last().context("a last record")??.as_bytes())?;
+    let status = end["result"].as_i64().context("a wait status")?;
+    ensure!((status & CORE_DUMPED != 0) == dumped, "natively a core: {dumped}; recorded with status {status:#x}");
+    ensure!(files(&recorded)? == files(&native)?, "as many cores as natively");
+
+    let replay = child::run(command(Path::new(FTRUN), &replayed, None).arg("replay").arg(&log));
+    replay.expect(Outcome::Exit(0));
+    ensure!(files(&replayed)? == 0, "no core of the replica");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-// Holds the answer of getppid in a register over something that has nothing to do with it: `held call`, `refused`, `time`,
+// Holds the answer of getppid in a register over something that has nothing to do with it: `held call`, `refused`, `time`, `often`,
 // `features`, `illegal` or `end`. The same before that a few times, over a call.
 #include <signal.h>
 #include <unistd.h>
@@ -16,6 +16,9 @@ static void over(int signal) {
 
 static void call(void) { HELD("movl $102, %%eax; syscall"); }
 
+// A site that is patched when this has been done often.
+static void reads(void) { HELD("rdtsc; movl %%eax, %%eax; movl %%edx, %%edx"); }
+
 int main(int argc, char **argv) {
     signal(SIGILL, over);
     for (int i = 0; i < 4; i++) call();
@@ -26,6 +29,9 @@ int main(int argc, char **argv) {
     case 'i': HELD("ud2"); return 0;
     case 'e': HELD("movl $231, %%eax; syscall"); return 0;
     case 't': HELD("rdtsc"); return 0;
+    case 'o':
+        for (int i = 0; i < 3000; i++) reads();
+        return 0;
     default: return 2;
     }
 }

@@ -6,13 +6,14 @@
 //   BIG n      n letters and a line feed
 //   BURN n     BURNT x       after n steps of computing, without any system call
 //   WHERE      AT a          the address of the token
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { CLIENTS = 16, LINE = 128 };
@@ -130,14 +131,13 @@ static void take(void) {
 }
 
 int main(int argc, char **argv) {
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    if (argc != 3 || inet_pton(AF_INET, argv[1], &address.sin_addr) != 1)
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *address;
+    if (argc != 3 || getaddrinfo(argv[1], argv[2], &hints, &address) != 0)
         return 2;
-    address.sin_port = htons((unsigned short)atoi(argv[2]));
     for (int at = 0; at <= CLIENTS; at++)
         fds[at] = (struct pollfd){.fd = -1, .events = POLLIN};
-    fds[0].fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(fds[0].fd, (struct sockaddr *)&address, sizeof address) < 0)
+    fds[0].fd = socket(address->ai_family, SOCK_STREAM, 0);
+    if (bind(fds[0].fd, address->ai_addr, address->ai_addrlen) < 0)
         fail("bind");
     if (listen(fds[0].fd, CLIENTS) < 0)
         fail("listen");

@@ -12,6 +12,7 @@ typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
+typedef int32_t i32;
 typedef int64_t i64;
 
 /* The server's registers, as entry.S leaves them. */
@@ -23,13 +24,12 @@ struct frame {
     u64 rsp;
 };
 
-/* The header of a record (docs/log-format.md). */
-struct header {
+/* The head of a record (docs/log-format.md); result and arguments follow, of 32 bits each if it is NARROW. */
+struct head {
     u32 length;
     u8 kind;
     u8 logged;
     u16 number;
-    i64 result;
     u64 check;
 };
 
@@ -59,6 +59,7 @@ struct message {
 };
 
 #define KIND_CALL 1
+#define NARROW 0x40
 #define FAST 0x80
 #define ROLE_IN 1
 #define ROLE_OUT 2
@@ -82,8 +83,6 @@ struct message {
 #define SYS_futex 202
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
-/* A consumer that sleeps is woken when this much is there, urgent or not. */
-#define MUCH (512 << 10)
 /* How far ahead lines of the ring are asked for, and for a record that is not begun yet. */
 #define FAR 4352
 #define NEXT 256
@@ -122,6 +121,25 @@ static inline u64 load(const u8 *at) {
 }
 
 static inline void store(u8 *at, u64 word) { __builtin_memcpy(at, &word, 8); }
+
+static inline u32 load_half(const u8 *at) {
+    u32 word;
+    __builtin_memcpy(&word, at, 4);
+    return word;
+}
+
+static inline void store_half(u8 *at, u32 word) { __builtin_memcpy(at, &word, 4); }
+
+/* Each `i` whose bit is set in `bits`, ascending. */
+#define EACH_BIT(i, bits) \
+    for (u32 left_ = (bits), i; left_ && (i = (u32)__builtin_ctz(left_), 1); left_ &= left_ - 1)
+
+/* Bytes of result and arguments of a record, padded. */
+static inline u64 numbers_length(u8 logged, u64 width) {
+    u64 length = width;
+    for (u32 left = logged & 0x3f; left; left &= left - 1) length += width;
+    return padded(length);
+}
 
 static void copy(u8 *to, const u8 *from, u64 length) {
     if (length >= 256) {

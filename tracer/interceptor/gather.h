@@ -68,9 +68,10 @@ static int is_simple_message(const struct message *message) {
 
 /* Whether the call can be handled in process as far as its arguments tell. */
 static int is_simple(const struct call *call, const u64 *args) {
-    for (int i = 0; i < 6; i++)
-        if (call->outside_unless_zero >> i & 1 && args[i]) return 0;
+    EACH_BIT(i, call->outside_unless_zero)
+        if (args[i]) return 0;
     if (call->flags_arg < 6 && (u32)args[call->flags_arg] & ~call->flags) return 0;
+    if (call->plain) return 1;
     switch (call->number) {
     case SYS_FCNTL: /* F_GETFD, F_SETFD, F_GETFL, F_SETFL */
         return args[1] >= 1 && args[1] <= 4;

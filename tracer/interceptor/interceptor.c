@@ -5,6 +5,7 @@
 
 #include "record.h"
 #include "replay.h"
+#include "tsc.h"
 
 /* 1 when the call is done and its result in rax; 0 when it is to be made outside. */
 __attribute__((used)) int handle(struct frame *frame) {

@@ -12,7 +12,7 @@ static int overlap(const struct iovec *buffer, const void *other, u64 length) {
 
 /* The longest that the record of this call can get. */
 static u64 longest(const struct call *call, const u64 *args) {
-    u64 length = sizeof(struct header) + 6 * 8;
+    u64 length = sizeof(struct head) + 7 * 8;
     for (u32 i = 0; i < call->pointers; i++) {
         const struct pointer *pointer = &pointers[call->first + i];
         u64 bytes = known_length(pointer, args);
@@ -109,9 +109,10 @@ static u8 *put_outputs(u8 *at, const struct call *call, const u64 *args, i64 res
     return at;
 }
 
-/* Tells the consumer that there is something in the ring. */
+/* Tells the consumer to take what is in the ring. */
 static void tell(void) {
     WORD(u32, LAYOUT_OWED) = 0;
+    WORD(u64, LAYOUT_TOLD) = WORD(u64, LAYOUT_HEAD);
     fence();
     if (WORD(u32, LAYOUT_FILLED_SLEEPS)) wake(LAYOUT_FILLED);
 }
@@ -151,9 +152,49 @@ static void touch(u64 address, u64 length) {
 struct draft {
     const struct call *call;
     u8 *begin, *at;
+    /* 0 or NARROW, as far as the arguments say. */
+    u8 narrow;
     struct digest digest;
     u32 capacity;
 };
+
+/* The arguments that are logged, behind the place of the result. `all` gets the bits that any of them has. */
+static inline u8 *put_halves(u8 *at, u8 logged, const u64 *args, u64 *all) {
+    at += 4;
+    *all = 0;
+    EACH_BIT(i, logged) {
+        *all |= args[i];
+        store_half(at, (u32)args[i]);
+        at += 4;
+    }
+    if ((u64)(uintptr_t)at & 4) {
+        store_half(at, 0);
+        at += 4;
+    }
+    return at;
+}
+
+static inline u8 *put_words(u8 *at, u8 logged, const u64 *args) {
+    at += 8;
+    EACH_BIT(i, logged) {
+        store(at, args[i]);
+        at += 8;
+    }
+    return at;
+}
+
+/* The result needs 64 bits: the arguments get them as well, what stands behind them moves. */
+static __attribute__((noinline)) void widen(struct draft *draft, const u64 *args) {
+    u8 *numbers = draft->begin + sizeof(struct head);
+    u64 old = numbers_length(draft->call->logged, 4), new = numbers_length(draft->call->logged, 8);
+    for (u8 *from = draft->at; from > numbers + old;) {
+        from -= 8;
+        store(from + (new - old), load(from));
+    }
+    put_words(numbers, draft->call->logged, args);
+    draft->at += new - old;
+    draft->narrow = 0;
+}
 
 /* Begins the record of a call; `most` is the longest that it can get. */
 static inline __attribute__((always_inline)) struct draft draft(const struct call *call, const struct frame *frame, u64 most) {
@@ -161,12 +202,11 @@ static inline __attribute__((always_inline)) struct draft draft(const struct cal
     struct draft draft = {.call = call, .digest = digest_inputs(call, frame)};
     if (!is_free(most)) await_room(LAYOUT_HEAD, LAYOUT_TAIL, LAYOUT_RING_LEN, most);
     draft.begin = ring_at(WORD(u64, LAYOUT_HEAD));
-    draft.at = draft.begin + sizeof(struct header);
-    for (int i = 0; i < 6; i++)
-        if (call->logged >> i & 1) {
-            store(draft.at, args[i]);
-            draft.at += 8;
-        }
+    u8 *numbers = draft.begin + sizeof(struct head);
+    u64 all;
+    draft.at = put_halves(numbers, call->logged, args, &all);
+    draft.narrow = all >> 32 ? 0 : NARROW;
+    if (!draft.narrow) draft.at = put_words(numbers, call->logged, args);
     draft.at = put_inputs(draft.at, call, args);
     /* While the call is made the lines come that its result needs. */
     will_write(draft.at, most - (u64)(draft.at - draft.begin));
@@ -184,14 +224,25 @@ static inline __attribute__((always_inline)) i64 made(struct draft *draft, const
     return result;
 }
 
+/* Gives the record its head and its result. The record's length. */
+static inline u64 put_head(struct draft *draft, u64 number, const u64 *args, i64 result) {
+    if (draft->narrow && result != (i32)result) widen(draft, args);
+    u64 length = (u64)(draft->at - draft->begin);
+    u64 flags = draft->call->logged | draft->narrow | FAST;
+    store(draft->begin, length | (u64)KIND_CALL << 32 | flags << 40 | number << 48);
+    store(draft->begin + 8, digest_finish(&draft->digest));
+    if (draft->narrow)
+        store_half(draft->begin + 16, (u32)result);
+    else
+        store(draft->begin + 16, (u64)result);
+    return length;
+}
+
 static inline __attribute__((always_inline)) int finish(struct draft *draft, struct frame *frame, i64 result) {
     const struct call *call = draft->call;
     draft->at = put_outputs(draft->at, call, frame->args, result, draft->capacity);
     if (call->bulk < NO_BULK && result > 0) digest_bulk(&draft->digest, call, frame->args, (u64)result, NULL);
-    u64 length = (u64)(draft->at - draft->begin);
-    store(draft->begin, length | (u64)KIND_CALL << 32 | (u64)(call->logged | FAST) << 40 | (u64)call->number << 48);
-    store(draft->begin + 8, (u64)result);
-    store(draft->begin + 16, digest_finish(&draft->digest));
+    u64 length = put_head(draft, call->number, frame->args, result);
     barrier();
     u64 head = WORD(u64, LAYOUT_HEAD) + length;
     WORD(u64, LAYOUT_HEAD) = head;
@@ -211,7 +262,7 @@ static __attribute__((noinline)) int record_accept(struct frame *frame, const st
     if (capacity > MAX_NAME) return 0;
     if (args[1]) touch(args[2], 4);
     touch(args[1], capacity);
-    struct draft record = draft(call, frame, sizeof(struct header) + 512);
+    struct draft record = draft(call, frame, sizeof(struct head) + 512);
     record.capacity = capacity;
     /* The kernel tells the peer here also when the connection is gone already. */
     u8 peer[MAX_NAME], name[MAX_NAME];
@@ -241,7 +292,7 @@ static __attribute__((noinline)) int record_sendfile(struct frame *frame, const 
     i64 *offset = (i64 *)(uintptr_t)args[2];
     if (!may(from, LAYOUT_MAY_READ)) return 0;
     if (offset) touch(args[2], 8);
-    struct draft record = draft(call, frame, sizeof(struct header) + 128 + padded(count));
+    struct draft record = draft(call, frame, sizeof(struct head) + 128 + padded(count));
     i64 position = offset ? *offset : own(SYS_lseek, (long)from, 0, 1, 0);
     if (position < 0) return 0;
     u8 *data = record.at + sizeof(struct segment);

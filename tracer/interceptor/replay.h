@@ -31,19 +31,22 @@ static int replay(struct frame *frame, const struct call *call) {
     if (!await_record(0)) return 0;
     u64 tail = WORD(u64, LAYOUT_TAIL);
     const u8 *begin = ring_at(tail);
-    struct header header;
-    __builtin_memcpy(&header, begin, sizeof header);
-    if (header.kind != KIND_CALL || header.number != call->number || header.logged != (call->logged | FAST)) return 0;
+    struct head head;
+    __builtin_memcpy(&head, begin, sizeof head);
+    u8 narrow = head.logged & NARROW;
+    if (head.kind != KIND_CALL || head.number != call->number || head.logged != (call->logged | narrow | FAST)) return 0;
     /* The next record is like this one, more often than not. */
-    will_read(begin + header.length, header.length);
-    const u8 *at = begin + sizeof header;
-    for (int i = 0; i < 6; i++)
-        if (call->logged >> i & 1) {
-            if (load(at) != args[i]) return 0;
-            at += 8;
-        }
+    will_read(begin + head.length, head.length);
+    const u8 *at = begin + sizeof head;
+    u64 width = narrow ? 4 : 8;
+    i64 result = narrow ? (i32)load_half(at) : (i64)load(at);
+    EACH_BIT(i, call->logged) {
+        at += width;
+        if ((narrow ? load_half(at) : load(at)) != args[i]) return 0;
+    }
+    at = begin + padded((u64)(at + width - begin));
     const struct segment *first = (const struct segment *)at;
-    const struct segment *end = (const struct segment *)(begin + header.length);
+    const struct segment *end = (const struct segment *)(begin + head.length);
     const u8 *bytes;
     u32 inputs = 0;
     for (const struct segment *segment = first; segment < end; segment = next(segment)) {
@@ -72,7 +75,7 @@ static int replay(struct frame *frame, const struct call *call) {
         }
     }
     struct digest digest = digest_inputs(call, frame);
-    u64 sent = call->bulk < NO_BULK && header.result > 0 ? (u64)header.result : 0;
+    u64 sent = call->bulk < NO_BULK && result > 0 ? (u64)result : 0;
     u64 piece = 8 + padded(sent);
     u64 output = WORD(u64, LAYOUT_OUTPUT_HEAD);
     if (sent) {
@@ -83,12 +86,12 @@ static int replay(struct frame *frame, const struct call *call) {
         store(to, sent);
         digest_bulk(&digest, call, args, sent, to + 8);
     }
-    if (digest_finish(&digest) != header.check) return 0;
-    if (call->executes && header.result >= 0) {
+    if (digest_finish(&digest) != head.check) return 0;
+    if (call->executes && result >= 0) {
         /* rt_sigprocmask, which can be made twice. What it writes comes from the log. */
         struct frame other = *frame;
         other.args[2] = 0;
-        if (make(&other) != header.result) return 0;
+        if (make(&other) != result) return 0;
     }
     for (const struct segment *segment = first; segment < end; segment = next(segment)) {
         u8 *to = target(segment, &bytes, args);
@@ -97,9 +100,9 @@ static int replay(struct frame *frame, const struct call *call) {
     barrier();
     if (sent) WORD(u64, LAYOUT_OUTPUT_HEAD) = output + piece;
     barrier();
-    WORD(u64, LAYOUT_TAIL) = tail + header.length;
+    WORD(u64, LAYOUT_TAIL) = tail + head.length;
     /* From here on the tracer may let the process go on from the frame. */
-    frame->rax = (u64)header.result;
+    frame->rax = (u64)result;
     barrier();
     WORD(u64, LAYOUT_TAKEN)++;
     WORD(u64, LAYOUT_CALLS)++;

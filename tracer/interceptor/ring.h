@@ -41,9 +41,9 @@ static inline int is_free(u64 length) {
 
 /* Whether so much lies in the ring of records that its consumer is to be woken. */
 static inline int is_much(u64 head) {
-    if (head - WORD(u64, LAYOUT_SEEN) < MUCH) return 0;
+    if (head - WORD(u64, LAYOUT_SEEN) < LAYOUT_MUCH) return 0;
     WORD(u64, LAYOUT_SEEN) = WORD(u64, LAYOUT_TAIL);
-    return head - WORD(u64, LAYOUT_SEEN) >= MUCH;
+    return head - WORD(u64, LAYOUT_SEEN) >= LAYOUT_MUCH;
 }
 
 /* Whether the next record is there. Behind a call, one that says that the process stops right there does not let it go on. */

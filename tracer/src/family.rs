@@ -10,6 +10,8 @@
 //! A child of vfork(2) has memory of its own here. What it has written before it executes a program or ends is what the
 //! parent would have found in its memory natively: the follower collects those pages ([`Released`]).
 
+mod mapped;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -22,6 +24,8 @@ use common::syscall::{Memory, nr};
 use nix::errno::Errno;
 use thiserror::Error;
 
+use self::mapped::Said;
+pub(crate) use self::mapped::{MappedFile, MappedFiles};
 use crate::inject::{InjectError, Session};
 use crate::instructions::Sites;
 use crate::interceptor;
@@ -156,7 +160,16 @@ impl Newborn {
         let mut shared = 0;
         for area in launch::maps(session.process().pid())? {
             let file = area.name.starts_with('/') && area.name != "/dev/zero (deleted)";
-            if !area.shared || file || interceptor::is_own(area.start, area.end) {
+            if !area.shared || interceptor::is_own(area.start, area.end) {
+                continue;
+            }
+            if file {
+                // See `mapped`.
+                let prot = u64::from((area.prot & !libc::PROT_WRITE).cast_unsigned());
+                if area.prot & libc::PROT_WRITE != 0 {
+                    let args = [area.start, area.end - area.start, prot, 0, 0, 0];
+                    session = session.call(nr::MPROTECT.into(), args)?.0;
+                }
                 continue;
             }
             let bytes = session.process().bytes(area.start, abi::size(area.end - area.start)).unwrap_or_default();
@@ -186,6 +199,7 @@ struct State {
 pub struct Family {
     state: Arc<Mutex<State>>,
     followers: Vec<JoinHandle<()>>,
+    mapped: MappedFiles,
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -203,10 +217,10 @@ impl Family {
         let pid = stopped.pid();
         self.followers.retain(|follower| !follower.is_finished());
         let (send, handed) = channel::<Handed>();
-        let state = Arc::clone(&self.state);
+        let (state, mapped) = (Arc::clone(&self.state), self.mapped.clone());
         let follower = std::thread::Builder::new().name(format!("child {pid}"));
         let follower = follower
-            .spawn(move || handed.iter().for_each(|child| follow(child, &state)))
+            .spawn(move || handed.iter().for_each(|child| follow(child, &state, &mapped)))
             .map_err(|source| FamilyError::Thread { pid, source })?;
         self.followers.push(follower);
         let mut pause = registers;
@@ -222,6 +236,11 @@ impl Family {
         answer.recv().map_err(|_| lost("its thread has ended"))?.map_err(|reason| lost(&reason))?;
         unfollowed.followed();
         Ok(released)
+    }
+
+    /// The files that they must not change.
+    pub(crate) fn mapped(&self) -> &MappedFiles {
+        &self.mapped
     }
 
     /// Ends all of them, and says how many lived.
@@ -247,7 +266,7 @@ impl Drop for Family {
 }
 
 /// Takes a child over, and serves it and all that it starts to their ends.
-fn follow(child: Handed, state: &Mutex<State>) {
+fn follow(child: Handed, state: &Mutex<State>, mapped: &MappedFiles) {
     let Handed { pid, registers, mask, release, followed } = child;
     let taken = (|| -> Result<Stopped, FamilyError> {
         let request = |what: &'static str| move |errno| TraceeError::Request { what, pid, errno };
@@ -269,7 +288,7 @@ fn follow(child: Handed, state: &Mutex<State>) {
             return;
         }
     };
-    let mut follower = Follower { state, child: pid, release, written: None };
+    let mut follower = Follower { state, child: pid, release, written: None, mapped, said: Said::default() };
     follower.enter(pid);
     // Who does not wait any more has been ended.
     let _ = followed.send(Ok(()));
@@ -283,6 +302,8 @@ struct Follower<'a> {
     release: Option<Sender<Released>>,
     /// What it had written when it was about to execute a program.
     written: Option<Released>,
+    mapped: &'a MappedFiles,
+    said: Said,
 }
 
 impl Follower<'_> {
@@ -321,7 +342,10 @@ impl Follower<'_> {
             }
             let signal = libc::WSTOPSIG(status);
             let (how, signal) = match status >> 16 {
-                0 => (Resume::Continue, signal),
+                0 => {
+                    self.said.explain(self.mapped, pid, signal);
+                    (Resume::Continue, signal)
+                }
                 libc::PTRACE_EVENT_STOP if tracee::is_stop(signal) => (Resume::Listen, 0),
                 libc::PTRACE_EVENT_STOP => {
                     if !lock(self.state).living.contains_key(&pid) {
@@ -330,11 +354,14 @@ impl Follower<'_> {
                     (Resume::Continue, 0)
                 }
                 event => {
-                    let call = match event {
-                        libc::PTRACE_EVENT_SECCOMP => ptrace::registers(pid).ok().map(|regs| regs.orig_rax),
+                    let regs = match event {
+                        libc::PTRACE_EVENT_SECCOMP => ptrace::registers(pid).ok(),
                         _ => None,
                     };
-                    let call = call.and_then(|number| u16::try_from(number).ok());
+                    if let Some(regs) = &regs {
+                        self.said.refuse(self.mapped, pid, regs);
+                    }
+                    let call = regs.and_then(|regs| u16::try_from(regs.orig_rax).ok());
                     if call == Some(nr::EXIT_GROUP) {
                         lock(self.state).leaving.insert(pid);
                     }

@@ -5,8 +5,11 @@
 //! it is to go on with. Signals that arrive meanwhile are kept and handed back with it.
 
 use common::abi;
+use common::syscall::nr;
+use nix::errno::Errno;
 use thiserror::Error;
 
+use crate::sys::pidfd::Provisional;
 use crate::sys::ptrace::{Resume, SIGINFO_LEN};
 use crate::tracee::{Event, Registers, Stopped, TraceeError};
 
@@ -33,7 +36,7 @@ pub enum InjectError {
         /// Its number.
         number: i64,
         /// Why.
-        errno: nix::errno::Errno,
+        errno: Errno,
     },
     /// More bytes than the scratch area holds.
     #[error("{found} bytes do not fit the scratch area of {SCRATCH_LEN} bytes")]
@@ -50,6 +53,15 @@ pub struct Held {
     pub signal: i32,
     /// siginfo_t.
     pub info: [u8; SIGINFO_LEN],
+}
+
+/// A process that another one was made to start.
+#[derive(Debug)]
+pub struct Child {
+    /// Its id.
+    pub pid: i32,
+    /// It ends with this value.
+    pub process: Provisional,
 }
 
 /// A process that is being made to run calls.
@@ -90,6 +102,34 @@ impl Session {
     /// # Errors
     /// When the process is gone or behaves unexpectedly; it is then lost (the error says how it ended).
     pub fn call_raw(self, number: i64, args: [u64; 6]) -> Result<(Self, i64), InjectError> {
+        let (session, before) = self.before_call(number, args)?;
+        session.after_call(before)
+    }
+
+    /// Makes it fork by a clone(2) with these flags. The new process stands before its first instruction, and is traced as this one is.
+    ///
+    /// # Errors
+    /// As [`Session::call_raw`]; that the call fails is a result.
+    pub fn clone(self, flags: u64) -> Result<(Self, Result<Child, Errno>), InjectError> {
+        let (mut session, before) = self.before_call(nr::CLONE.into(), [flags, 0, 0, 0, 0, 0])?;
+        let mut child = None;
+        let stopped = run_to(before, Resume::ToSyscallExit, &mut session.held, |event| {
+            if let Event::Forked(_, pid) = event {
+                child = Some(*pid);
+            }
+            matches!(event, Event::Forked(..) | Event::SyscallExit(_))
+        })?;
+        let Some(pid) = child else {
+            let failed = abi::int_result(stopped.registers()?.rax.cast_signed().wrapping_neg());
+            return Ok((session.at(stopped), Err(Errno::from_raw(failed))));
+        };
+        let child = Provisional::new(pid).map(|process| Child { pid, process });
+        let (session, _) = session.after_call(stopped)?;
+        Ok((session, child))
+    }
+
+    /// Runs to the beginning of a call.
+    fn before_call(self, number: i64, args: [u64; 6]) -> Result<(Between, Stopped), InjectError> {
         let Self { stopped, back, site, mut held } = self;
         let mut regs = back;
         regs.rip = site;
@@ -98,9 +138,7 @@ impl Session {
         [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
         stopped.set_registers(&regs)?;
         let before = run_to(stopped, Resume::Continue, &mut held, |e| matches!(e, Event::Seccomp(_)))?;
-        let after = run_to(before, Resume::ToSyscallExit, &mut held, |e| matches!(e, Event::SyscallExit(_)))?;
-        let result = after.registers()?.rax.cast_signed();
-        Ok((Self { stopped: after, back, site, held }, result))
+        Ok((Between { back, site, held }, before))
     }
 
     /// Runs one call that must succeed.
@@ -110,7 +148,7 @@ impl Session {
     pub fn call(self, number: i64, args: [u64; 6]) -> Result<(Self, u64), InjectError> {
         let (session, result) = self.call_raw(number, args)?;
         if (-4095..0).contains(&result) {
-            let errno = nix::errno::Errno::from_raw(abi::int_result(-result));
+            let errno = Errno::from_raw(abi::int_result(-result));
             return Err(InjectError::Call { number, errno });
         }
         Ok((session, abi::word(result)))
@@ -140,12 +178,34 @@ impl Session {
     }
 }
 
+/// A [`Session`] whose process is in a call.
+struct Between {
+    back: Registers,
+    site: u64,
+    held: Vec<Held>,
+}
+
+impl Between {
+    fn at(self, stopped: Stopped) -> Session {
+        let Self { back, site, held } = self;
+        Session { stopped, back, site, held }
+    }
+
+    /// Runs to the end of the call, and gives its result.
+    fn after_call(mut self, stopped: Stopped) -> Result<(Session, i64), InjectError> {
+        let wanted = |event: &Event| matches!(event, Event::SyscallExit(_));
+        let after = run_to(stopped, Resume::ToSyscallExit, &mut self.held, wanted)?;
+        let result = after.registers()?.rax.cast_signed();
+        Ok((self.at(after), result))
+    }
+}
+
 /// Runs until an event of the wanted kind, keeping the signals that come before it.
 fn run_to(
     stopped: Stopped,
     how: Resume,
     held: &mut Vec<Held>,
-    wanted: impl Fn(&Event) -> bool,
+    mut wanted: impl FnMut(&Event) -> bool,
 ) -> Result<Stopped, InjectError> {
     let pid = stopped.pid();
     let mut event = stopped.run(how, 0)?;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use layout as at;
 
+use crate::memory_check::MemoryCheck;
 use crate::ticks::Ticks;
 
 /// Which layer takes the calls, in recording or in replay.
@@ -56,8 +57,8 @@ pub struct Manner {
     pub progress_interval: Option<Duration>,
     /// What counts how far the server has come.
     pub ticks: Ticks,
-    /// Recording: after so many records the next call begins with a record of the server's memory, and so does its last one; 0: none does.
-    pub memory_check: u64,
+    /// Recording: when calls begin with a record of the server's memory.
+    pub memory_check: MemoryCheck,
 }
 
 impl FromStr for Layer {

@@ -37,6 +37,8 @@ struct State {
     discarding: bool,
     failed: Option<String>,
     waits: u64,
+    /// The recorder waits for room: to ring for nobody would be a system call for nothing.
+    waiting: bool,
 }
 
 impl State {
@@ -129,8 +131,11 @@ impl Pipeline {
         let first = state.first;
         state.first = first.advance(bytes.len());
         state.due = false;
+        let waiting = state.waiting;
         drop(state);
-        self.drained.notify_all();
+        if waiting {
+            self.drained.notify_all();
+        }
         Some(Batch { first, bytes })
     }
 
@@ -138,8 +143,11 @@ impl Pipeline {
     pub fn replayed(&self, lsn: Lsn) {
         let mut state = self.lock();
         state.replayed = state.replayed.max(Some(lsn));
+        let waiting = state.waiting;
         drop(state);
-        self.drained.notify_all();
+        if waiting {
+            self.drained.notify_all();
+        }
     }
 
     /// Whether the server has ended: known here before anyone who gets the log can know it.
@@ -180,8 +188,10 @@ impl Producer<'_> {
         let mut state = self.0.lock();
         if state.is_full() && !state.discarding {
             state.waits += 1;
+            state.waiting = true;
             let full = |state: &mut State| state.is_full() && state.failed.is_none() && !state.discarding;
             state = self.0.drained.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
+            state.waiting = false;
         }
         if let Some(reason) = &state.failed {
             return Err(SinkError(reason.clone()));

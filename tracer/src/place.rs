@@ -7,6 +7,7 @@
 pub mod near;
 pub mod state;
 mod stub;
+mod undo;
 pub mod watch;
 
 use thiserror::Error;
@@ -38,5 +39,11 @@ pub enum PlaceError {
         pid: i32,
         /// Why.
         error: std::io::Error,
+    },
+    /// What it did cannot be undone: the copy of it was killed.
+    #[error("the copy of process {pid}, by which it was to be set back, was killed")]
+    Copy {
+        /// Process.
+        pid: i32,
     },
 }

@@ -1,7 +1,7 @@
 //! The primary's end of the pair: hands the snapshot over, ships the log, hears acknowledgements.
 
 use std::io::BufReader;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use common::ids::Lsn;
 use common::log::sealer::Sealer;
+use common::pair::address::PeerAddress;
 use common::pair::channel::{self, ChannelError};
 use common::pair::message::{Hello, ToBackup, ToPrimary};
 use common::pair::state::Event;
 use common::snapshot::{ContentSource, Manifest, SnapshotError, StoreError};
+use socket2::Socket;
 use thiserror::Error;
 
+use crate::peer::{self, Reader};
 use crate::pipeline::Pipeline;
 
 /// How long records may wait that no client waits for.
@@ -32,7 +35,7 @@ pub enum SyncError {
     )]
     Connect {
         /// Where.
-        address: SocketAddr,
+        address: PeerAddress,
         /// Why.
         error: std::io::Error,
     },
@@ -75,7 +78,7 @@ impl SyncError {
 /// A channel to a backup that accepted.
 #[derive(Debug)]
 pub struct Channel {
-    stream: TcpStream,
+    stream: Socket,
     /// Where it takes heartbeats beside the channel.
     pub heartbeats: SocketAddr,
 }
@@ -85,17 +88,16 @@ impl Channel {
     ///
     /// # Errors
     /// When there is no backup or it refuses.
-    pub fn open(address: SocketAddr, hello: Hello) -> Result<Self, SyncError> {
-        let failed = |error| SyncError::Connect { address, error };
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
+    pub fn open(address: &PeerAddress, hello: Hello) -> Result<Self, SyncError> {
+        let failed = |error| SyncError::Connect { address: address.clone(), error };
+        let mut stream = peer::connect(address, PATIENCE).map_err(failed)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         std::io::Write::write_all(&mut stream, &channel::preamble()).map_err(failed)?;
         channel::read_preamble(&mut stream)?;
         channel::write_message(&mut stream, &ToBackup::Hello(Box::new(hello)))?;
         match channel::read_from_backup(&mut stream)? {
             ToPrimary::Accept { heartbeat_port, .. } => {
-                let heartbeats = SocketAddr::new(address.ip(), heartbeat_port);
+                let heartbeats = SocketAddr::new(peer::host(stream.peer_addr().ok()), heartbeat_port);
                 Ok(Self { stream, heartbeats })
             }
             other => Err(SyncError::other("Accept", other)),
@@ -146,7 +148,7 @@ impl Channel {
     ///
     /// # Errors
     /// When the socket cannot be shared.
-    pub fn into_link(self) -> std::io::Result<(Link, TcpStream)> {
+    pub fn into_link(self) -> std::io::Result<(Link, Socket)> {
         let reader = self.stream.try_clone()?;
         Ok((Link { stream: Arc::new(Mutex::new(self.stream)), closer: Arc::new(reader.try_clone()?) }, reader))
     }
@@ -181,8 +183,8 @@ impl Progress {
 /// The sending half of the channel.
 #[derive(Debug, Clone)]
 pub struct Link {
-    stream: Arc<Mutex<TcpStream>>,
-    closer: Arc<TcpStream>,
+    stream: Arc<Mutex<Socket>>,
+    closer: Arc<Socket>,
 }
 
 impl Link {
@@ -265,8 +267,8 @@ impl Shipper {
 }
 
 /// Hears the backup until the channel ends. For a thread of its own.
-pub fn hear(stream: TcpStream, progress: &Progress, pipeline: &Pipeline, clock: fn() -> u64, events: &Sender<Event>) {
-    let mut stream = BufReader::new(stream);
+pub fn hear(stream: Socket, progress: &Progress, pipeline: &Pipeline, clock: fn() -> u64, events: &Sender<Event>) {
+    let mut stream = BufReader::new(Reader(stream));
     let event = loop {
         match channel::read_from_backup(&mut stream) {
             Ok(ToPrimary::Ack { received, replayed }) => {

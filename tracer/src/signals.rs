@@ -10,6 +10,7 @@ use common::kernel::{AltStack, Signals, bit};
 use common::record::{Kind, Placement, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
 
+use crate::cpu;
 use crate::inject::{self, Held, InjectError, Session};
 use crate::sys::ptrace::{Resume, SIGINFO_LEN};
 use crate::tracee::{Event, Registers, Stopped, TraceeError, checked};
@@ -164,8 +165,10 @@ pub fn enter(stopped: Stopped, signal: i32, fault: bool, frame_mask: Option<u64>
 
 /// Where a frame's extended state has a header: it says of all components that are there that they are in use. The kernel has written each
 /// of them (XSAVE, not XSAVEOPT), those that were not in use with their initial values.
+///
+/// What is between the components it leaves as it was, or clears if it could not write to the page at once, as after a fork: that becomes zeros.
 fn say_all_in_use(stopped: &Stopped, rsp: u64) -> Result<(), TraceeError> {
-    // Word 23 of the struct sigcontext; struct _fpx_sw_bytes at 464, whose magic and xfeatures count; the header behind 512 bytes.
+    // Word 23 of the struct sigcontext; struct _fpx_sw_bytes at 464, whose magic, xfeatures and size count; the header behind 512 bytes.
     const FRAME_FPSTATE: u64 = 48 + 8 * 23;
     const SOFTWARE: u64 = 464;
     const MAGIC: u64 = 0x4650_5853;
@@ -178,8 +181,12 @@ fn say_all_in_use(stopped: &Stopped, rsp: u64) -> Result<(), TraceeError> {
     if let Some(state) = state
         && word(state + SOFTWARE).is_some_and(|magic| magic & 0xffff_ffff == MAGIC)
         && let Some(components) = word(state + SOFTWARE + 8)
+        && let Some(len) = word(state + SOFTWARE + 16)
     {
         stopped.write(state + HEADER, &components.to_le_bytes())?;
+        for (start, end) in cpu::between_components(components, len & 0xffff_ffff) {
+            stopped.write(state + start, &vec![0; abi::size(end - start)])?;
+        }
     }
     Ok(())
 }

@@ -6,8 +6,9 @@ use common::record::{Kind, Record};
 use thiserror::Error;
 
 use crate::capture::{self, CaptureError};
-use crate::instructions::{self, Sites};
-use crate::interceptor::shared::Shared;
+use crate::inject::{Held, InjectError};
+use crate::instructions::{self, Sites, Trap};
+use crate::interceptor::{self, shared::Shared};
 use crate::launch::{self, Command, LaunchError};
 use crate::tracee::{Stopped, TraceeError};
 
@@ -23,6 +24,9 @@ pub enum StartError {
     /// It could not be handled.
     #[error(transparent)]
     Tracee(#[from] TraceeError),
+    /// It could not be told what is to trap.
+    #[error(transparent)]
+    Inject(#[from] InjectError),
 }
 
 /// A server that has not executed anything yet.
@@ -49,20 +53,44 @@ pub fn start(command: &Command, epoch: Epoch) -> Result<Started, StartError> {
     Ok(Started { stopped, kernel, shared })
 }
 
-/// Patches the cpuid instructions of a server that has not executed anything yet: the first record, and the same for the
-/// recorder. After the snapshot, so that a replica that has the snapshot alone holds no instruction that it does not know.
+/// A server whose instructions that are to trap are patched.
+#[derive(Debug)]
+pub struct Patched {
+    /// The process.
+    pub stopped: Stopped,
+    /// The first record.
+    pub record: Record,
+    /// The same for the recorder.
+    pub sites: Sites,
+    /// Signals that came meanwhile.
+    pub held: Vec<Held>,
+}
+
+/// Patches the instructions that are to trap in a server that has not executed anything yet. After the snapshot, so that a replica that has the
+/// snapshot alone holds no instruction that it does not know.
 ///
 /// # Errors
 /// When its memory cannot be read or written.
-pub fn patch(stopped: &Stopped) -> Result<(Record, Sites), StartError> {
-    let mut patch = Record::new(Kind::Patch, 0, 0);
+pub fn patch(stopped: Stopped) -> Result<Patched, StartError> {
+    let (mut segments, mut all_seen) = (Vec::new(), true);
     for mapping in launch::maps(stopped.pid())? {
-        if mapping.prot & libc::PROT_EXEC != 0 && mapping.name.starts_with('/') {
-            let one = instructions::patch(stopped, mapping.start, mapping.end - mapping.start)?;
-            patch.segments.extend(one.segments);
+        let (is_code, writable) = (mapping.prot & libc::PROT_EXEC != 0, mapping.prot & libc::PROT_WRITE != 0);
+        // The kernel emulates the calls of its page.
+        if !is_code || interceptor::is_own(mapping.start, mapping.end) || mapping.name == "[vsyscall]" {
+            continue;
         }
+        let mut seen = false;
+        if mapping.name.starts_with('/') {
+            let (one, traps) = instructions::patch(&stopped, mapping.start, mapping.end - mapping.start)?;
+            segments.extend(one.segments);
+            seen = traps && !writable && !mapping.shared;
+        }
+        all_seen &= seen;
     }
+    let trap = if all_seen { Trap::AtSites } else { Trap::Everywhere };
+    let record = Record { segments, ..Record::new(Kind::Patch, trap as u16, 0) };
     let mut sites = Sites::default();
-    sites.add(patch.segments.iter().map(|s| s.address));
-    Ok((patch, sites))
+    sites.add(record.segments.iter().map(|s| s.address));
+    let (stopped, held) = trap.set(stopped)?;
+    Ok(Patched { stopped, record, sites, held })
 }

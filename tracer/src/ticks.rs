@@ -1,8 +1,9 @@
 //! Counting what the server executes: how far it is from one stop to the next.
 //!
 //! A count tells a replica how far it can run before it has to look where it is. It is never the judge: a position is its state
-//! ([`crate::place`]), so a processor that counts one too many costs time and nothing else. Only a counter that stops the
-//! process behind the position would lose it; each source tells how late it may be, and is asked to stop that much earlier.
+//! ([`crate::place`]), so a processor that counts one too many costs time and nothing else. A counter may stop the process late;
+//! each source tells how late, and is asked to stop that much earlier. One that is later than it says is found out, and what the
+//! process did is undone ([`crate::place::watch`]).
 
 mod perf;
 mod skid;
@@ -43,7 +44,7 @@ pub trait TickSource: fmt::Debug + Send {
     /// What a tick is.
     fn unit(&self) -> Unit;
 
-    /// How many ticks too late [`TickSource::advance`] may stop a process.
+    /// How many ticks too late [`TickSource::advance`] may stop a process, by what is known of it.
     fn skid(&self) -> u64;
 
     /// Counts from where the process stands.
@@ -52,7 +53,7 @@ pub trait TickSource: fmt::Debug + Send {
     /// When there is no counter to be had, or the process is gone.
     fn restart(&mut self, stopped: &Stopped) -> Result<(), TickError>;
 
-    /// Ticks since then.
+    /// Ticks since then, or since an advance began.
     ///
     /// # Errors
     /// When the counter is lost.
@@ -79,7 +80,7 @@ pub trait TickSource: fmt::Debug + Send {
         stopped.run(Resume::Step, 0)
     }
 
-    /// Lets a process go on for so many ticks, not counting: [`Event::Interrupted`] then, at most [`TickSource::skid`] later. Signals
+    /// Lets a process go on for so many ticks: [`Event::Interrupted`] then, as a rule at most [`TickSource::skid`] later. Signals
     /// that somebody sends to it are dropped.
     ///
     /// # Errors
@@ -95,10 +96,34 @@ pub enum Ticks {
     Auto,
     /// None: state alone.
     None,
-    /// For tests: single steps count conditional branches; the second number is how late it stops at most.
-    Step(u64),
-    /// For tests: executions of the instruction at an address, and how late it stops at most.
-    Breakpoint(u64, u64),
+    /// For tests: single steps count conditional branches.
+    Step(Skid),
+    /// For tests: executions of the instruction at an address.
+    Breakpoint(u64, Skid),
+}
+
+/// For tests: how late a source stops, by chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Skid {
+    /// Ticks, at most.
+    pub most: u64,
+    /// What it says of that: less is a promise that it does not keep.
+    pub promised: u64,
+}
+
+impl Skid {
+    /// A source that keeps its promise.
+    #[must_use]
+    pub fn of(most: u64) -> Self {
+        Self { most, promised: most }
+    }
+}
+
+impl fmt::Display for Skid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { most, promised } = self;
+        if most == promised { write!(f, "{most}") } else { write!(f, "{most}:{promised}") }
+    }
 }
 
 impl Ticks {
@@ -121,8 +146,11 @@ impl FromStr for Ticks {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong =
-            || format!("there are no ticks `{text}`, expected auto, none, step:SKID or breakpoint:ADDRESS:SKID");
+        let wrong = || {
+            format!(
+                "there are no ticks `{text}`, expected auto, none, step:SKID[:PROMISED] or breakpoint:ADDRESS:SKID[:PROMISED]"
+            )
+        };
         let mut parts = text.split(':');
         let kind = parts.next().unwrap_or_default();
         let numbers: Result<Vec<u64>, _> = parts
@@ -134,8 +162,10 @@ impl FromStr for Ticks {
         match (kind, numbers.map_err(|_| wrong())?.as_slice()) {
             ("auto", []) => Ok(Self::Auto),
             ("none", []) => Ok(Self::None),
-            ("step", &[skid]) => Ok(Self::Step(skid)),
-            ("breakpoint", &[address, skid]) => Ok(Self::Breakpoint(address, skid)),
+            ("step", &[most]) => Ok(Self::Step(Skid::of(most))),
+            ("step", &[most, promised]) => Ok(Self::Step(Skid { most, promised })),
+            ("breakpoint", &[address, most]) => Ok(Self::Breakpoint(address, Skid::of(most))),
+            ("breakpoint", &[address, most, promised]) => Ok(Self::Breakpoint(address, Skid { most, promised })),
             _ => Err(wrong()),
         }
     }
@@ -158,10 +188,26 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for ticks in [Ticks::Auto, Ticks::None, Ticks::Step(0), Ticks::Step(17), Ticks::Breakpoint(0x1000, 3)] {
+        let loose = Skid { most: 100, promised: 7 };
+        let skids = [Skid::of(0), Skid::of(17), loose];
+        let steps = skids.map(Ticks::Step).into_iter();
+        let all = steps.chain(skids.map(|skid| Ticks::Breakpoint(0x1000, skid))).chain([Ticks::Auto, Ticks::None]);
+        for ticks in all {
             assert_eq!(ticks.to_string().parse(), Ok(ticks));
         }
-        for wrong in ["", "pmu", "auto:1", "step", "step:", "step:x", "breakpoint:1", "breakpoint:1:2:3", "step:-1"] {
+        assert_eq!("step:100:7".parse(), Ok(Ticks::Step(loose)));
+        for wrong in [
+            "",
+            "pmu",
+            "auto:1",
+            "step",
+            "step:",
+            "step:x",
+            "breakpoint:1",
+            "breakpoint:1:2:3:4",
+            "step:1:2:3",
+            "step:-1",
+        ] {
             assert!(wrong.parse::<Ticks>().is_err(), "{wrong}");
         }
     }

@@ -292,7 +292,7 @@ pub fn has_no_memory(pid: i32) -> bool {
     page.is_err()
 }
 
-fn open_memory(pid: i32) -> Result<File, TraceeError> {
+pub(crate) fn open_memory(pid: i32) -> Result<File, TraceeError> {
     File::options().read(true).write(true).open(format!("/proc/{pid}/mem")).map_err(|error| TraceeError::Memory {
         pid,
         address: 0,
@@ -453,6 +453,14 @@ impl Stopped {
     /// When it is gone.
     pub fn has_signals(&self) -> Result<bool, TraceeError> {
         self.wrap("look at the signals of", ptrace::has_signals(self.pid()))
+    }
+
+    /// The siginfo_t of signals that wait for its thread, in the order in which they came; those for the process are not among them.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn queued_signals(&self) -> Result<Vec<[u8; SIGINFO_LEN]>, TraceeError> {
+        self.wrap("look at the signals of", ptrace::queued(self.pid()))
     }
 
     /// Sends it a signal, which it will take when it goes on.

@@ -1,6 +1,6 @@
 //! The beginning of a pair, at the backup: the greeting and the snapshot.
 
-use std::net::{TcpStream, UdpSocket};
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -9,6 +9,8 @@ use common::ids::ReplicaId;
 use common::pair::channel::{self, FromPrimary};
 use common::pair::message::{Hello, ToBackup, ToPrimary};
 use common::snapshot::{ContentStore, FileStore, Manifest};
+use socket2::Socket;
+use tracer::peer;
 
 use crate::args::Run;
 use crate::exit::explain;
@@ -18,7 +20,7 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A primary that was accepted.
 pub(super) struct Greeted {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Socket,
     pub(super) hello: Hello,
     /// Takes heartbeats beside the channel.
     pub(super) heartbeats: UdpSocket,
@@ -26,8 +28,7 @@ pub(super) struct Greeted {
 }
 
 /// Greets whoever connected; refuses, with the reason, whom this backup cannot serve.
-pub(super) fn greet(mut stream: TcpStream, args: &Run, replica: ReplicaId) -> Result<Greeted> {
-    stream.set_nodelay(true)?;
+pub(super) fn greet(mut stream: Socket, args: &Run, replica: ReplicaId) -> Result<Greeted> {
     stream.set_read_timeout(Some(HANDSHAKE_PATIENCE))?;
     std::io::Write::write_all(&mut stream, &channel::preamble())?;
     channel::read_preamble(&mut stream)?;
@@ -36,7 +37,7 @@ pub(super) fn greet(mut stream: TcpStream, args: &Run, replica: ReplicaId) -> Re
     };
     match fitting(&hello, args) {
         Ok(arbiter) => {
-            let heartbeats = UdpSocket::bind((stream.local_addr()?.ip(), 0))?;
+            let heartbeats = UdpSocket::bind((peer::host(stream.local_addr().ok()), 0))?;
             let heartbeat_port = heartbeats.local_addr()?.port();
             channel::write_message(&mut stream, &ToPrimary::Accept { replica, heartbeat_port })?;
             Ok(Greeted { stream, hello: *hello, heartbeats, arbiter })
@@ -66,7 +67,7 @@ fn fitting(hello: &Hello, args: &Run) -> Result<Box<dyn common::arbiter::Arbiter
 }
 
 /// Takes the snapshot in; contents that were seen before are not sent again.
-pub(super) fn receive_snapshot(stream: &mut TcpStream, state: &StateDir) -> Result<(Manifest, FileStore)> {
+pub(super) fn receive_snapshot(stream: &mut Socket, state: &StateDir) -> Result<(Manifest, FileStore)> {
     let FromPrimary::Message(ToBackup::Manifest(bytes)) = channel::read_from_primary(stream)? else {
         bail!("expected a snapshot");
     };

@@ -120,6 +120,7 @@ impl Work {
     }
 
     fn live(self, driver: Driver, epoch: Epoch) -> Result<Exit> {
+        crate::commands::tell_of(driver.looks());
         let point = driver.into_point()?.context("the replica is dead although its server has not ended")?;
         let survivor = Survivor {
             proxy: self.proxy.as_deref(),

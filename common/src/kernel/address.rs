@@ -106,7 +106,7 @@ pub fn unix_path(raw: &[u8]) -> Option<PathBytes> {
     (!name.is_empty()).then(|| PathBytes(name.to_vec()))
 }
 
-/// An address as it is encoded in a model. Serde's own way drops the scope, without which a link-local address means nothing.
+/// An address as it is encoded in models and messages. Serde's own way drops the scope, without which a link-local address means nothing.
 #[derive(Serialize, Deserialize)]
 enum Whole {
     V4(Ipv4Addr, u16),
@@ -134,34 +134,45 @@ impl From<Whole> for SocketAddr {
 }
 
 /// `#[serde(with = "address::whole")]`
-pub(super) mod whole {
+pub(crate) mod whole {
     use super::{Deserialize, Deserializer, Serialize, Serializer, SocketAddr, Whole};
 
-    pub(in crate::kernel) fn serialize<S: Serializer>(addr: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(addr: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
         Whole::from(*addr).serialize(serializer)
     }
 
-    pub(in crate::kernel) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
         Ok(Whole::deserialize(deserializer)?.into())
     }
 }
 
 /// `#[serde(with = "address::whole_option")]`
-pub(super) mod whole_option {
+pub(crate) mod whole_option {
     use super::{Deserialize, Deserializer, Serialize, Serializer, SocketAddr, Whole};
 
     #[expect(clippy::ref_option, reason = "serde gives it so")]
-    pub(in crate::kernel) fn serialize<S: Serializer>(
-        addr: &Option<SocketAddr>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(addr: &Option<SocketAddr>, serializer: S) -> Result<S::Ok, S::Error> {
         addr.map(Whole::from).serialize(serializer)
     }
 
-    pub(in crate::kernel) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<SocketAddr>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
         Ok(Option::<Whole>::deserialize(deserializer)?.map(SocketAddr::from))
+    }
+}
+
+/// `#[serde(with = "address::whole_outcome")]`: an address, or an errno value.
+pub(crate) mod whole_outcome {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, SocketAddr, Whole};
+
+    pub(crate) fn serialize<S: Serializer>(
+        outcome: &Result<SocketAddr, i32>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        outcome.map(Whole::from).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Result<SocketAddr, i32>, D::Error> {
+        Ok(Result::<Whole, i32>::deserialize(deserializer)?.map(SocketAddr::from))
     }
 }
 

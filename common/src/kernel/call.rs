@@ -234,6 +234,11 @@ impl<'a> Call<'a> {
             .ok_or_else(|| self.incomplete("the clock at which it ran"))
     }
 
+    /// Whether the record says that a signal waits.
+    pub(super) fn tells_of_a_signal(&self) -> bool {
+        self.role(SegmentRole::SigInfo).is_some()
+    }
+
     /// The absolute path that the recorder resolved.
     pub(super) fn resolved_path(&self) -> Result<Option<PathBytes>, ModelError> {
         self.role(SegmentRole::Path).map(|bytes| self.bounded(PathBytes(bytes.to_vec()))).transpose()

@@ -101,6 +101,10 @@ impl Connections {
     }
 
     pub(super) fn take_progress(&mut self) -> Vec<Progress> {
+        // It is asked after each record, and most change nothing.
+        if self.changed.0.is_empty() {
+            return Vec::new();
+        }
         let changed = std::mem::take(&mut self.changed.0);
         changed.into_iter().filter_map(|conn| self.get(conn)).collect()
     }

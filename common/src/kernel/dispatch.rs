@@ -76,6 +76,14 @@ impl Kernel {
                 Err(call.inconsistent("a call that fails, or a record of an exec", call.result()))
             }
             libc::SYS_fchdir => self.fchdir(call),
+            libc::SYS_mlock | libc::SYS_munlock | libc::SYS_mlockall | libc::SYS_munlockall => {
+                self.locks_memory(call);
+                Ok(())
+            }
+            libc::SYS_brk | libc::SYS_mmap | libc::SYS_munmap | libc::SYS_mremap => {
+                self.locks_memory(call);
+                Ok(())
+            }
             _ => self.called_on_sockets(call),
         }
     }

@@ -209,6 +209,7 @@ impl Kernel {
         }
         self.signals.exec();
         self.posix_timers.exec();
+        self.memory_locks.exec();
         self.identity.tid_address = 0;
         self.identity.robust_list = (0, 0);
         let identity = &mut self.identity;

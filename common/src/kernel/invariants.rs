@@ -10,7 +10,8 @@ impl Kernel {
         self.check_descriptors()?;
         self.check_sockets()?;
         self.check_pipes()?;
-        self.posix_timers.check()
+        self.posix_timers.check()?;
+        self.memory_locks.check()
     }
 
     /// Whether ids are left for everything that a log can make.

@@ -193,7 +193,13 @@ impl Kernel {
             }
             Object::Udp(socket) => socket.shutdown.add(how),
             Object::Unix(socket) => socket.shutdown.add(how),
-            Object::Pair(end) => end.shutdown.add(how),
+            Object::Pair(end) => {
+                end.shutdown.add(how);
+                let peer = end.peer;
+                if how != libc::SHUT_RD {
+                    self.has_news(peer);
+                }
+            }
             _ => {}
         }
         Ok(())

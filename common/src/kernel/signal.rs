@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::{Call, ModelError, i32_at, u64_at};
 use super::posix_timer::Origin;
-use super::{Kernel, Object};
+use super::{DescriptionId, Kernel, Object, PipeId};
 use crate::record::{Record, SegmentRole};
 
 const SIG_IGN: u64 = libc::SIG_IGN as u64;
@@ -134,10 +134,15 @@ impl Signals {
         self.altstack
     }
 
-    pub(super) fn taken(&mut self, signal: i32) {
-        if let Some(at) = self.pending.iter().position(|one| one.signal == signal) {
-            self.pending.remove(at);
-        }
+    pub(super) fn taken(&mut self, signal: i32) -> Option<Sent> {
+        let at = self.pending.iter().position(|one| one.signal == signal)?;
+        Some(self.pending.remove(at).sent)
+    }
+
+    /// A signal waits that the kernel has sent.
+    pub(super) fn waits(&mut self, signal: i32) {
+        self.taken(signal);
+        self.sent(signal, Sent::Queued(kernel_info(signal)));
     }
 
     pub(super) fn sent(&mut self, signal: i32, sent: Sent) {
@@ -182,6 +187,14 @@ impl Signals {
     }
 }
 
+/// siginfo_t of a signal that the kernel sends without saying more: of an interval timer, SIGIO without F_SETSIG.
+#[must_use]
+pub fn kernel_info(signal: i32) -> Vec<u8> {
+    let mut info: Vec<u8> = [signal, 0, SI_KERNEL].iter().flat_map(|word| word.to_le_bytes()).collect();
+    info.resize(128, 0);
+    info
+}
+
 impl Kernel {
     pub(super) fn rt_sigaction(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
         if call.arg(1) != 0 {
@@ -195,7 +208,7 @@ impl Kernel {
     }
 
     pub(super) fn rt_sigprocmask(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
-        if call.arg(1) != 0 {
+        if call.has_input(1, 8) {
             let set = u64::from_le_bytes(call.input_array(1)?) & !UNBLOCKABLE;
             let mask = &mut self.signals.mask;
             match call.int(0) {
@@ -267,10 +280,41 @@ impl Kernel {
         }
     }
 
+    /// Whether SIGIO is of any consequence: most servers never ask for it.
+    fn wants_io_signals(&self) -> bool {
+        self.signals.dispositions.contains_key(&libc::SIGIO) || self.signals.mask & bit(libc::SIGIO) != 0
+    }
+
+    /// There is news for a description: the kernel sends SIGIO to its owner if it has O_ASYNC (fcntl(2)).
+    pub(super) fn has_news(&mut self, id: DescriptionId) {
+        let identity = &self.identity;
+        let own = |owner: i32| owner == identity.pid || owner == -identity.pgrp;
+        let told = self.wants_io_signals()
+            && self.descriptors.description(id).is_some_and(|one| one.flags & libc::O_ASYNC != 0 && own(one.owner));
+        if told {
+            self.signals.sent(libc::SIGIO, Sent::Queued(kernel_info(libc::SIGIO)));
+            self.signals.unblocked();
+        }
+    }
+
+    /// The same for the ends of a pipe that read, or that write.
+    pub(super) fn pipe_has_news(&mut self, pipe: PipeId, reads: bool) {
+        if !self.wants_io_signals() {
+            return;
+        }
+        let end = if reads { Object::PipeReader(pipe) } else { Object::PipeWriter(pipe) };
+        let ends = self.descriptors.descriptions().filter(|(_, one)| one.object == end).map(|(id, _)| id);
+        for id in ends.collect::<Vec<_>>() {
+            self.has_news(id);
+        }
+    }
+
     /// A signal was taken, by its delivery or by a call, and where it came from, if that is known.
     pub(super) fn took(&mut self, signal: i32, origin: Option<Origin>) {
-        self.signals.taken(signal);
-        if origin.is_none_or(|origin| origin.code == SI_KERNEL) {
+        let waited = self.signals.taken(signal);
+        // Of a timer that has been set anew since.
+        let stale = matches!(waited, Some(Sent::Queued(info)) if info == kernel_info(signal));
+        if !stale && origin.is_none_or(|origin| origin.code == SI_KERNEL) {
             self.timers.expired(signal);
         }
         self.posix_timers.expired(signal, origin);

@@ -67,7 +67,14 @@ impl Kernel {
                 TcpState::Bound(bound) | TcpState::Listening { bound, .. } => self.unlistened.0.push(bound.id),
                 TcpState::Fresh | TcpState::Outgoing { .. } => {}
             },
-            pipe @ (Object::PipeReader(_) | Object::PipeWriter(_)) => self.pipes.end_closed(pipe),
+            pipe @ (Object::PipeReader(id) | Object::PipeWriter(id)) => {
+                self.pipes.end_closed(pipe);
+                // A child may hold this end, too.
+                if !self.identity.forked {
+                    self.pipe_has_news(*id, matches!(pipe, Object::PipeWriter(_)));
+                }
+            }
+            Object::Pair(end) if end.kind != libc::SOCK_DGRAM && !self.identity.forked => self.has_news(end.peer),
             _ => {}
         }
     }

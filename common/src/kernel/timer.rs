@@ -68,6 +68,16 @@ fn timeval_ns(bytes: &[u8], at: usize) -> u64 {
     u64_at(bytes, at).saturating_mul(NANOS).saturating_add(u64_at(bytes, at + 8).saturating_mul(1000))
 }
 
+/// The signal of an interval timer.
+#[must_use]
+pub fn timer_signal(which: i32) -> i32 {
+    match which {
+        libc::ITIMER_VIRTUAL => libc::SIGVTALRM,
+        libc::ITIMER_PROF => libc::SIGPROF,
+        _ => libc::SIGALRM,
+    }
+}
+
 /// The interval timers that run, by ITIMER_REAL (0), ITIMER_VIRTUAL (1), ITIMER_PROF (2).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IntervalTimers(BTreeMap<i32, Setting>);
@@ -113,6 +123,7 @@ impl Kernel {
         // A null pointer disarms, as the kernel has always done.
         let bytes = if call.arg(1) == 0 { [0; 32] } else { call.input_array::<32>(1)? };
         let now = self.clock_of(call)?;
+        self.note_expiry(call, call.int(0));
         self.timers.set(call.int(0), timeval_ns(&bytes, 16), timeval_ns(&bytes, 0), now);
         Ok(())
     }
@@ -120,8 +131,16 @@ impl Kernel {
     pub(super) fn alarm(&mut self, call: &Call<'_>) -> Result<(), ModelError> {
         let now = self.clock_of(call)?;
         let seconds = u64::from(call.uint(0));
+        self.note_expiry(call, libc::ITIMER_REAL);
         self.timers.set(libc::ITIMER_REAL, seconds.saturating_mul(NANOS), 0, now);
         Ok(())
+    }
+
+    /// Where the record tells it, the signal of the timer that was set before waits.
+    fn note_expiry(&mut self, call: &Call<'_>, which: i32) {
+        if call.tells_of_a_signal() {
+            self.signals.waits(timer_signal(which));
+        }
     }
 
     /// The clock in the record of a call that sets a timer; the model remembers it as seen.

@@ -71,6 +71,9 @@ impl Kernel {
                 if !pipe.read(total, &bytes, forked) {
                     return Err(short("the pipe"));
                 }
+                if total > 0 {
+                    self.pipe_has_news(id, false);
+                }
             }
             Object::EventFd(counter) => counter.read(),
             Object::TimerFd(timer) => timer.read(call),
@@ -110,6 +113,7 @@ impl Kernel {
     fn sent(&mut self, call: &Call<'_>, fd: i32, total: u64, messages: &[u64]) -> Result<(), ModelError> {
         let description = self.descriptors.get_mut(call, fd)?;
         let append = description.flags & libc::O_APPEND != 0;
+        let packets = description.flags & libc::O_DIRECT != 0;
         match &mut description.object {
             Object::File(file) => file.wrote(total, append),
             Object::Tcp(socket) => {
@@ -118,15 +122,21 @@ impl Kernel {
                 }
             }
             Object::Pair(end) => {
-                let peer = end.peer;
+                let (peer, stream) = (end.peer, end.kind == libc::SOCK_STREAM);
                 self.send_to_pair(call, peer, total, messages)?;
+                if total > 0 || !stream {
+                    self.has_news(peer);
+                }
             }
             Object::PipeWriter(id) => {
                 let id = *id;
                 let bytes = call.sent(total)?;
                 let pipe = self.pipes.get_mut(call, id)?;
                 if pipe.reader {
-                    pipe.wrote(&bytes, self.identity.forked);
+                    pipe.wrote(&bytes, packets, self.identity.forked);
+                }
+                if total > 0 {
+                    self.pipe_has_news(id, true);
                 }
             }
             Object::EventFd(counter) => counter.write(call)?,

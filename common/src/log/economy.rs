@@ -1,7 +1,8 @@
 //! When a frame is worth compressing.
 
-use std::net::IpAddr;
 use std::str::FromStr;
+
+use crate::pair::address::PeerAddress;
 
 /// Frames with fewer bytes of records are left alone: they fit in a packet as they are, and a client may be waiting for them.
 /// At this length compressing and decompressing take 2 us together (one core of a virtual machine, logs of a key-value server and
@@ -37,8 +38,8 @@ impl Compress {
 
     /// For a log that goes to `backup`: towards this machine it does not pay, for nothing is shorter on the way.
     #[must_use]
-    pub fn towards(self, backup: IpAddr) -> Self {
-        if self == Self::Auto && backup.to_canonical().is_loopback() { Self::Never } else { self }
+    pub fn towards(self, backup: &PeerAddress) -> Self {
+        if self == Self::Auto && backup.is_local() { Self::Never } else { self }
     }
 }
 
@@ -119,13 +120,13 @@ mod tests {
 
     #[test]
     fn towards_this_machine_only_who_asks_for_it_compresses() {
-        for address in ["127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.1"] {
-            assert_eq!(Compress::Auto.towards(address.parse().unwrap()), Compress::Never, "{address}");
-            assert_eq!(Compress::Always.towards(address.parse().unwrap()), Compress::Always, "{address}");
+        for address in ["127.0.0.1:7", "127.3.2.1:7", "[::1]:7", "[::ffff:127.0.0.1]:7", "unix:backup"] {
+            assert_eq!(Compress::Auto.towards(&address.parse().unwrap()), Compress::Never, "{address}");
+            assert_eq!(Compress::Always.towards(&address.parse().unwrap()), Compress::Always, "{address}");
         }
-        for address in ["10.0.0.1", "fe80::1", "::ffff:10.0.0.1"] {
-            assert_eq!(Compress::Auto.towards(address.parse().unwrap()), Compress::Auto, "{address}");
-            assert_eq!(Compress::Never.towards(address.parse().unwrap()), Compress::Never, "{address}");
+        for address in ["10.0.0.1:7", "[fe80::1]:7", "[::ffff:10.0.0.1]:7"] {
+            assert_eq!(Compress::Auto.towards(&address.parse().unwrap()), Compress::Auto, "{address}");
+            assert_eq!(Compress::Never.towards(&address.parse().unwrap()), Compress::Never, "{address}");
         }
     }
 

@@ -32,7 +32,7 @@ pub const FRAME_HEADER_LEN: usize = 48;
 /// First field of a frame: "FTFR".
 pub const FRAME_MAGIC: u32 = u32::from_le_bytes(*b"FTFR");
 /// Version of the layout in this module.
-pub const FRAME_VERSION: u16 = 6;
+pub const FRAME_VERSION: u16 = 9;
 /// Upper bound of one payload, and of the records in it, in bytes: the largest record still fits.
 pub const MAX_PAYLOAD: usize = MAX_RECORD;
 

@@ -20,7 +20,7 @@ pub const SEGMENT_HEADER_LEN: usize = 36;
 /// First bytes of a segment.
 pub const SEGMENT_MAGIC: [u8; 8] = *b"FTRUNSEG";
 /// Version of the layout in this module.
-pub const SEGMENT_VERSION: u32 = 6;
+pub const SEGMENT_VERSION: u32 = 9;
 
 /// Why a segment is not the one that belongs here.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use crate::log::frame::{FRAME_HEADER_LEN, MAX_PAYLOAD};
 /// First bytes of the channel.
 pub const PAIR_MAGIC: [u8; 8] = *b"FTRUNPAR";
 /// Version of the messages, raised with every change of a type in [`super::message`] of the records or the frames.
-pub const PAIR_VERSION: u32 = 3;
+pub const PAIR_VERSION: u32 = 4;
 /// Bytes of the preamble.
 pub const PREAMBLE_LEN: usize = 16;
 /// Bytes of tag and length.

@@ -12,7 +12,7 @@ use tracer::launch;
 use tracer::place::watch::{self, Reached};
 use tracer::signals::{self, Delivering};
 use tracer::sys::ptrace::{Resume, SIGINFO_LEN};
-use tracer::tracee::{Event, Registers, Stopped, checked};
+use tracer::tracee::{Event, Registers, Stopped, TraceeError, checked};
 
 use super::{At, Driver, ReplayError};
 use crate::progress::Progress;
@@ -53,7 +53,7 @@ impl Driver {
                 signals::force(stopped, &regs, record, &info, has_handler)?
             }
             Placement::State => {
-                let stopped = self.come_to(lsn, record)?;
+                let stopped = self.come_to(lsn, record, &progress.kernel)?;
                 let regs = stopped.registers()?;
                 self.registers_there(lsn, record, &regs)?;
                 signals::force(stopped, &regs, record, &info, has_handler)?
@@ -76,14 +76,14 @@ impl Driver {
     }
 
     /// Lets the process run to the state that the record tells.
-    pub(super) fn come_to(&mut self, lsn: Lsn, record: &Record) -> Result<Stopped, ReplayError> {
+    pub(super) fn come_to(&mut self, lsn: Lsn, record: &Record, kernel: &Kernel) -> Result<Stopped, ReplayError> {
         let position = record.bytes_of(SegmentRole::Position).map(Position::decode);
         let Some(Ok(position)) = position else {
             return Err(self.diverged(lsn, record, "a signal record with a position", "a malformed one", None));
         };
         let stopped = self.between(lsn, record)?;
         let ticks = self.ticks.as_deref_mut().filter(|_| !self.passed_over);
-        match watch::reach(stopped, &position, ticks, &mut self.looks)? {
+        match watch::reach(stopped, &position, ticks, kernel.signals(), &mut self.looks)? {
             Reached::Here(stopped) => Ok(stopped),
             Reached::Elsewhere(event) => Err(self.wrong_stop(lsn, record, event)),
         }
@@ -124,16 +124,7 @@ impl Driver {
         }
         self.registers_there(lsn, record, &regs)?;
         stopped.set_siginfo(info)?;
-        // The kernel has reset the handler of a signal that was blocked.
-        let state = kernel.signals();
-        let is_handled = state.disposition(expected).handler > libc::SIG_IGN as u64;
-        if !is_handled || state.mask() & bit(expected) != 0 {
-            return Ok(Delivering::Before(stopped, expected));
-        }
-        Ok(match signals::enter(stopped, expected, true, None)? {
-            Event::Signal(stopped, libc::SIGTRAP) => Delivering::Inside(stopped),
-            other => Delivering::Failed(other),
-        })
+        Ok(into_handler(stopped, expected, kernel)?)
     }
 
     /// A page is taken away until the process touches it: the fault then stands for the SIGBUS of the record.
@@ -163,8 +154,25 @@ impl Driver {
         let (stopped, _) = signals::undo_forced(stopped, &regs, libc::SIGSEGV, kernel.signals())?;
         let stopped = protect(stopped, page, area.prot)?;
         // The frame tells of the fault: it is no signal from outside.
-        Ok(signals::force(stopped, &regs, record, info, false)?)
+        match signals::force(stopped, &regs, record, info, false)? {
+            Delivering::Before(stopped, signal) => Ok(into_handler(stopped, signal, kernel)?),
+            other => Ok(other),
+        }
     }
+}
+
+/// A process that is about to get the signal of a fault gets it, if it has a handler for it.
+fn into_handler(stopped: Stopped, signal: i32, kernel: &Kernel) -> Result<Delivering, TraceeError> {
+    // The kernel has reset the handler of a signal that was blocked.
+    let state = kernel.signals();
+    let is_handled = state.disposition(signal).handler > libc::SIG_IGN as u64;
+    if !is_handled || state.mask() & bit(signal) != 0 {
+        return Ok(Delivering::Before(stopped, signal));
+    }
+    Ok(match signals::enter(stopped, signal, true, None)? {
+        Event::Signal(stopped, libc::SIGTRAP) => Delivering::Inside(stopped),
+        other => Delivering::Failed(other),
+    })
 }
 
 fn protect(stopped: Stopped, page: u64, protection: i32) -> Result<Stopped, ReplayError> {

@@ -1,7 +1,7 @@
 //! Memory of the replica, compared with what the log says of the primary's.
 
 use common::ids::Lsn;
-use common::kernel::Kernel;
+
 use common::memory::{Pages, Scope};
 use common::record::{Record, SegmentRole};
 use tracer::launch;
@@ -11,17 +11,38 @@ use tracer::tracee::{Event, Stopped};
 use super::{At, Driver, ReplayError};
 
 impl Driver {
-    /// Lets the process run to the call where the primary's memory was looked at, and compares its own.
-    pub(super) fn memory(&mut self, lsn: Lsn, record: &Record, kernel: &Kernel) -> Result<(), ReplayError> {
-        let logged = record.bytes_of(SegmentRole::Pages).map(Pages::decode);
-        let (Some(scope), Some(Ok(logged))) = (Scope::from_number(record.number), logged) else {
+    /// Lets the process run to the call where the primary's memory was looked at, and compares its own; or remembers that until what was seen there
+    /// follows.
+    pub(super) fn memory(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
+        let scope = Scope::from_number(record.number);
+        let logged = match record.bytes_of(SegmentRole::Pages) {
+            None if scope == Some(Scope::Announced) => Some(Ok(Vec::new())),
+            pages => pages.map(Pages::decode),
+        };
+        let (Some(scope), Some(Ok(logged))) = (scope, logged) else {
             return Err(self.diverged(lsn, record, "a record of memory with a list of pages", "a malformed one", None));
         };
         let stopped = match self.advance()? {
             Event::Seccomp(stopped) => stopped,
             other => return Err(self.wrong_stop(lsn, record, other)),
         };
-        let pages = memory_check::pages(&stopped, kernel.signals(), scope)?;
+        let now = |scope| memory_check::pages(&stopped, scope);
+        let (pages, seen_at) = match scope {
+            Scope::Announced => {
+                self.announced = Some((lsn, now(scope)?));
+                self.at = At::Arrived(Event::Seccomp(stopped));
+                return Ok(());
+            }
+            Scope::Private => match self.announced.take() {
+                Some((at, pages)) => (pages, at),
+                // It was announced before this replica was there.
+                None => {
+                    self.at = At::Arrived(Event::Seccomp(stopped));
+                    return Ok(());
+                }
+            },
+            Scope::Writable | Scope::Readable => (now(scope)?, lsn),
+        };
         if pages.check() != record.check {
             let count = |pages: usize| format!("{pages} pages that are not zero");
             let expected = format!("digest {:#018x} of {}", record.check, count(logged.len()));
@@ -29,7 +50,8 @@ impl Driver {
                 || "in a page that the log does not name".to_owned(),
                 |page| format!("the first page that differs is {page:#x}, in {}", area(&stopped, page)),
             );
-            let found = format!("{:#018x} of {}: {place}", pages.check(), count(pages.len()));
+            let when = if seen_at == lsn { String::new() } else { format!(" at LSN {}", seen_at.0) };
+            let found = format!("{:#018x} of {}{when}: {place}", pages.check(), count(pages.len()));
             return Err(self.diverged(lsn, record, expected, found, stopped.registers().ok()));
         }
         self.at = At::Arrived(Event::Seccomp(stopped));

@@ -26,6 +26,7 @@ impl Revival<'_> {
             let set = self.server.try_run(libc::SYS_prlimit64, [0, abi::word(resource), address, 0, 0, 0])?;
             self.judge_trait(format!("resource limit {resource}"), set);
         }
+        self.lock_memory()?;
         // The tracer decides whether the server can be dumped; the server is only told that it did (PR_SET_DUMPABLE).
         for (&option, &value) in identity.settings.iter().filter(|(option, _)| **option != libc::PR_SET_DUMPABLE) {
             let set = self.server.try_run(libc::SYS_prctl, [abi::word(option), value, 0, 0, 0, 0])?;
@@ -67,6 +68,39 @@ impl Revival<'_> {
         let address = self.server.text(inside)?;
         let entered = self.server.try_run(libc::SYS_chdir, [address, 0, 0, 0, 0, 0])?;
         self.judge_trait(format!("the working directory {cwd}"), entered);
+        Ok(())
+    }
+
+    /// What the server has locked in memory, with the limit that it has set and the rights that it still has.
+    fn lock_memory(&mut self) -> Result<(), GoLiveError> {
+        let locks = self.kernel.memory_locks();
+        let areas = if locks.ranges().next().is_some() { self.server.target.areas()? } else { Vec::new() };
+        let mut failed: Option<(u64, io::Error)> = None;
+        for (start, end, on_fault) in locks.ranges() {
+            for (from, to) in areas.iter().map(|&(from, to)| (from.max(start), to.min(end))) {
+                if from >= to {
+                    continue;
+                }
+                let on_touch = u64::from(libc::MLOCK_ONFAULT);
+                let mut lock = |flags| self.server.try_run(libc::SYS_mlock2, [from, to - from, flags, 0, 0, 0]);
+                let locked = match lock(if on_fault { on_touch } else { 0 })? {
+                    // What may not be touched cannot be brought in. mlockall(2) locks it all the same.
+                    Err(_) => lock(on_touch)?,
+                    locked => locked,
+                };
+                if let Err(error) = locked {
+                    let bytes = failed.map_or(0, |(bytes, _)| bytes) + (to - from);
+                    failed = Some((bytes, error));
+                }
+            }
+        }
+        if let Some((bytes, error)) = failed {
+            self.lose_trait(format!("{bytes} bytes of locked memory"), format!("can be paged out: {error}"));
+        }
+        if locks.future() != 0 {
+            let set = self.server.try_run(libc::SYS_mlockall, [abi::word(locks.future()), 0, 0, 0, 0, 0])?;
+            self.judge_trait("that new memory is locked (mlockall)", set);
+        }
         Ok(())
     }
 

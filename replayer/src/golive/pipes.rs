@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
-use common::kernel::{Description, DescriptionId, Object, PairEnd, Pipe, PipeId, Queue};
+use common::kernel::{Description, DescriptionId, Object, PairEnd, Pipe, PipeId, Queue, Stretch};
 
 use super::{GoLiveError, Revival, made, sys};
 
@@ -35,13 +35,21 @@ impl Revival<'_> {
         {
             self.lose(id, "a pipe", format!("does not have its size of {bytes} bytes: {error}"));
         }
-        let (one, two) = pipe.content.as_slices();
         let mut into = match writer.try_clone() {
             Ok(writer) => std::fs::File::from(writer),
             Err(error) => return self.lose(id, "a pipe", format!("has lost its content: {error}")),
         };
-        for bytes in [one, two] {
-            if let Err(error) = into.write_all(bytes) {
+        let mut content = pipe.content.clone();
+        let mut rest: &[u8] = content.make_contiguous();
+        let whole = Stretch { bytes: rest.len(), packet: false };
+        let stretches = if pipe.stretches.is_empty() { vec![whole] } else { pipe.stretches.iter().copied().collect() };
+        for stretch in stretches {
+            let (piece, behind) = rest.split_at(stretch.bytes.min(rest.len()));
+            rest = behind;
+            let packets = if stretch.packet { libc::O_DIRECT } else { 0 };
+            let written =
+                sys::set_status(writer.as_fd(), libc::O_NONBLOCK | packets).and_then(|()| into.write_all(piece));
+            if let Err(error) = written {
                 return self.lose(id, "a pipe", format!("has lost some of its content: {error}"));
             }
         }

@@ -4,9 +4,7 @@ use std::io;
 
 use common::abi;
 use common::kernel::{PosixTimer, Setting};
-use tracer::clock::now_ns;
 
-use super::timers::is_cpu;
 use super::{GoLiveError, Revival};
 
 /// PR_TIMER_CREATE_RESTORE_IDS (linux/prctl.h, since Linux 6.15): timer_create takes the id that it finds.
@@ -93,26 +91,6 @@ impl Revival<'_> {
         let flags = if absolute { libc::TIMER_ABSTIME } else { 0 };
         let args = [abi::word(id), abi::word(flags), at, 0, 0, 0];
         Ok(self.server.try_run(libc::SYS_timer_settime, args)?.map(drop))
-    }
-
-    /// The first expiry that the server has not been told of: whether it is a date, and the date or the time until then. A date
-    /// that has passed makes the kernel count the expiries since.
-    fn first_expiry(&self, clock: i32, setting: &Setting) -> (bool, u64) {
-        if is_cpu(clock) && !setting.absolute {
-            // What the primary spent since it was set is not known.
-            return (false, if setting.taken > 0 { setting.interval_ns } else { setting.value_ns });
-        }
-        match self.date(clock, setting) {
-            Some(date) => (true, date),
-            None => {
-                let now = self.now_ns();
-                match setting.next_ns().checked_sub(now) {
-                    Some(left) if left > 0 => (false, left),
-                    // Only a past date is counted from.
-                    _ => (true, now_ns(clock).saturating_sub(now.saturating_sub(setting.next_ns())).max(1)),
-                }
-            }
-        }
     }
 }
 

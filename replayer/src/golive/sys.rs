@@ -179,6 +179,13 @@ pub(super) fn seek(fd: BorrowedFd<'_>, offset: Option<u64>) -> io::Result<()> {
     if moved < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Whether a read would not wait.
+pub(super) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the kernel reads and writes one struct pollfd, which `poll` is.
+    Ok(check(unsafe { libc::poll(&raw mut poll, 1, 0) })? > 0)
+}
+
 /// Waits until the peer of a socket has hung up, at most a second.
 pub(super) fn wait_for_hangup(fd: BorrowedFd<'_>) -> io::Result<()> {
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };

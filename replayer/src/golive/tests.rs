@@ -108,7 +108,7 @@ impl Model {
 /// The server's clock shows this, whatever the machine's does.
 fn clock(now_ns: u64) -> Clock {
     let own = tracer::clock::now_ns(libc::CLOCK_MONOTONIC);
-    Clock { now_ns, offset_ns: now_ns.wrapping_sub(own) as i64 }
+    Clock::ahead_by(now_ns.wrapping_sub(own) as i64)
 }
 
 fn sockaddr(text: &str) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use common::abi;
-use common::kernel::{DescriptionId, Setting, TimerFd};
+use common::kernel::{DescriptionId, Setting, TimerFd, timer_signal};
 use tracer::clock::now_ns;
 
 use super::{GoLiveError, Revival, made, sys};
@@ -35,14 +35,8 @@ impl Revival<'_> {
         };
         let fd = fd.map_err(made("a timerfd"))?;
         if let Some(setting) = timer.setting {
-            let set = match self.date(timer.clock, &setting) {
-                Some(date) => sys::set_timer(fd.as_fd(), true, date, setting.interval_ns),
-                None => {
-                    let left = setting.left_ns(self.clock.now_ns);
-                    sys::set_timer(fd.as_fd(), false, left, setting.interval_ns)
-                }
-            };
-            set.map_err(made("a running timerfd"))?;
+            let (absolute, value) = self.first_expiry(timer.clock, &setting);
+            sys::set_timer(fd.as_fd(), absolute, value, setting.interval_ns).map_err(made("a running timerfd"))?;
         }
         Ok(fd)
     }
@@ -76,11 +70,40 @@ impl Revival<'_> {
         seen.get(&clock).copied().unwrap_or(if is_cpu(clock) { 0 } else { self.clock.offset_ns })
     }
 
-    /// setitimer(2) inside the server. Timers that count processor time begin anew: what the primary spent is not known.
+    /// The first expiry that the server has not been told of: whether it is a date, and the date or the time until then. A date
+    /// that has passed makes the kernel count the expiries since.
+    pub(super) fn first_expiry(&self, clock: i32, setting: &Setting) -> (bool, u64) {
+        if is_cpu(clock) && !setting.absolute {
+            // What the primary spent since it was set is not known.
+            return (false, if setting.taken > 0 { setting.interval_ns } else { setting.value_ns });
+        }
+        match self.date(clock, setting) {
+            Some(date) => (true, date),
+            None => {
+                let now = self.now_ns();
+                match setting.next_ns().checked_sub(now) {
+                    Some(left) if left > 0 => (false, left),
+                    // Only a past date is counted from.
+                    _ => (true, now_ns(clock).saturating_sub(now.saturating_sub(setting.next_ns())).max(1)),
+                }
+            }
+        }
+    }
+
+    /// setitimer(2) inside the server. Timers that count processor time begin anew: what the primary spent is not known. One that
+    /// is overdue expires at once and goes on at its own times.
     pub(super) fn start_interval_timers(&mut self) -> Result<(), GoLiveError> {
         for (which, setting) in self.kernel.timers().iter() {
-            let left_ns =
-                if which == libc::ITIMER_REAL { setting.left_ns(self.clock.now_ns) } else { setting.value_ns };
+            let real = which == libc::ITIMER_REAL;
+            let overdue = self.now_ns().checked_sub(setting.next_ns()).filter(|_| real);
+            let left_ns = match overdue {
+                Some(late) if setting.interval_ns > 0 => {
+                    self.raise_from_kernel(timer_signal(which))?;
+                    setting.interval_ns - late % setting.interval_ns
+                }
+                _ if real => setting.left_ns(self.now_ns()),
+                _ => setting.value_ns,
+            };
             let left = left_ns.div_ceil(NANOS_PER_MICRO);
             let interval = setting.interval_ns / NANOS_PER_MICRO;
             let fields = [interval / MICROS, interval % MICROS, left / MICROS, left % MICROS];

@@ -10,6 +10,7 @@ use common::kernel::Kernel;
 use common::syscall::{Memory, nr};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tracer::inject::{self, InjectError, Session};
+use tracer::{interceptor, launch};
 
 use super::LiveError;
 use crate::golive::{self, GoLiveError, Target, TargetError};
@@ -152,5 +153,13 @@ impl Target for Courier {
 
     fn scratch(&mut self, bytes: &[u8]) -> Result<u64, TargetError> {
         self.process("use its memory")?.scratch(bytes).map_err(|e| failed("use its memory", &e))
+    }
+
+    fn areas(&mut self) -> Result<Vec<(u64, u64)>, TargetError> {
+        let what = "read its memory map";
+        let maps = launch::maps(self.process(what)?.process().pid())
+            .map_err(|e| TargetError { what: what.into(), source: io::Error::other(e.to_string()) })?;
+        let own = |area: &launch::Mapping| !interceptor::is_own(area.start, area.end) && area.name != "[vsyscall]";
+        Ok(maps.iter().filter(|area| own(area)).map(|area| (area.start, area.end)).collect())
     }
 }

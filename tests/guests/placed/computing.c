@@ -4,11 +4,15 @@
 
 static unsigned long table[4096];
 
+// Executed now and then, for a breakpoint that counts.
+__attribute__((noinline)) static void mark(void) { __asm__ volatile(""); }
+
 static unsigned long compute(unsigned long rounds) {
     unsigned long x = 1;
     for (unsigned long i = 0; i < rounds; i++) {
         x = x * 6364136223846793005UL + 1442695040888963407UL;
         table[x >> 52] += x ^ i;
+        if ((i & 0x3ffff) == 0) mark();
     }
     return table[x >> 52] ^ x;
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use common::memory::Pages;
+use common::memory::{Pages, Scope};
 use common::record::{Kind, Record, SegmentRole};
 use tempfile::TempDir;
 
@@ -46,10 +46,10 @@ fn recorded(scratch: &TempDir, log: &Path, layer: &str, memory_check: &str) -> R
     Ok(address)
 }
 
-fn found(layer: &str) -> Result<()> {
+fn found(layer: &str, memory_check: &str) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let log = scratch.path().join("log");
-    let address = recorded(&scratch, &log, layer, "1")?;
+    let address = recorded(&scratch, &log, layer, memory_check)?;
     for replay in ["fast", "complete", "mixed"] {
         let ended = replayed(&scratch, &log, replay);
         ended.expect(Outcome::Exit(123));
@@ -64,17 +64,58 @@ fn found(layer: &str) -> Result<()> {
 
 #[test]
 fn is_found_in_the_fast_layer() {
-    verdict(found("fast"));
+    verdict(found("fast", "1"));
 }
 
 #[test]
 fn is_found_in_the_complete_layer() {
-    verdict(found("complete"));
+    verdict(found("complete", "1"));
 }
 
 #[test]
 fn is_found_in_the_mixed_layer() {
-    verdict(found("mixed"));
+    verdict(found("mixed", "1"));
+}
+
+/// By a look at a copy of the server, while that goes on.
+#[test]
+fn is_found_in_the_background() {
+    for layer in ["fast", "complete", "mixed"] {
+        verdict(found(layer, "auto:1"));
+    }
+}
+
+/// What was announced is told, and compared.
+#[test]
+fn a_look_in_the_background_is_told_of() {
+    verdict((|| {
+        let scratch = tempfile::tempdir()?;
+        let log = scratch.path().join("log");
+        let mut record = command(Path::new(FTRUN), scratch.path(), Some("\n"));
+        record.args(["record", "--memory-check", "auto:5", "-o"]).arg(&log).arg("--");
+        child::run(record.arg(launcher("unseen", scratch.path(), &[]))).expect(Outcome::Exit(0));
+        replayed(&scratch, &log, "fast").expect(Outcome::Exit(0));
+        let all = records(&log)?;
+        let looks: Vec<&Record> = all.iter().filter(|record| record.kind == Kind::Memory).collect();
+        let scopes: Vec<Option<Scope>> = looks.iter().map(|look| Scope::from_number(look.number)).collect();
+        ensure!(looks.len() >= 6, "{scopes:?}");
+        for pair in scopes.chunks_exact(2) {
+            ensure!(pair == [Some(Scope::Announced), Some(Scope::Private)], "{scopes:?}");
+        }
+        ensure!(looks.iter().all(|look| (look.result > 3) == (look.number == Scope::Private as u16)), "pages in each");
+        let forged = scratch.path().join("forged");
+        let mut first = true;
+        rewrite(&log, &forged, |record| {
+            if record.kind == Kind::Memory && record.number == Scope::Private as u16 && std::mem::take(&mut first) {
+                record.check ^= 1;
+            }
+        })?;
+        let ended = replayed(&scratch, &forged, "fast");
+        ended.expect(Outcome::Exit(123));
+        let report = String::from_utf8_lossy(&ended.stderr).into_owned();
+        ensure!(report.contains("pages that are not zero at LSN "), "{report}");
+        Ok(())
+    })());
 }
 
 /// It is the look at memory that finds it, and nothing else.
@@ -109,7 +150,7 @@ fn a_forged_look_is_refused() {
     type Forge = fn(&mut Record);
     let forgeries: [(&str, Forge, &str); 4] = [
         ("check", |record| record.check ^= 1, "in a page that the log does not name"),
-        ("scope", |record| record.number = 2, "a malformed one"),
+        ("scope", |record| record.number = 4, "a malformed one"),
         ("pages", |record| record.segments.truncate(0), "a malformed one"),
         ("cut", |record| record.segments[0].bytes.truncate(12), "a malformed one"),
     ];

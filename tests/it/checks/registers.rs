@@ -68,6 +68,11 @@ fn at_a_read_of_the_time_stamp_counter() {
 }
 
 #[test]
+fn at_a_read_of_the_time_stamp_counter_in_process() {
+    found("often", " in instruction 1 ");
+}
+
+#[test]
 fn at_a_question_for_features() {
     found("features", " in instruction 3 ");
 }

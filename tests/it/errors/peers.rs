@@ -1,7 +1,9 @@
 //! Replicas, proxies and arbiters that are not there, are something else, or do not fit. The other side is played by the test.
 
+use std::fmt::Display;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -16,8 +18,9 @@ use common::pair::message::{Hello, PairSettings, ToBackup, ToPrimary};
 
 use super::case::{Case, compiled, said, verdict, wait_said};
 use super::state::served;
+use super::unprivileged::NOBODY;
 use crate::support::program::{Exit, Program};
-use crate::support::{DEADLINE, OFTEN, free_address, listening, poll};
+use crate::support::{DEADLINE, OFTEN, free_address, listening, poll, skip};
 
 /// Somebody who takes one connection.
 fn fake(talk: impl FnOnce(TcpStream) -> Result<()> + Send + 'static) -> Result<SocketAddr> {
@@ -69,14 +72,14 @@ fn arbiter(case: &Case) -> Result<String> {
     Ok(format!("file:{}", directory.display()))
 }
 
-fn primary(case: &Case, peer: SocketAddr, control: SocketAddr) -> Result<Command> {
+fn primary(case: &Case, peer: impl Display, control: SocketAddr) -> Result<Command> {
     let mut command = case.ftrun(["--peer", &peer.to_string(), "--control", &control.to_string()]);
     command.args(["--arbiter", &arbiter(case)?, "--"]).arg(compiled(case, "quiet", &[]));
     Ok(command)
 }
 
 /// A primary with this backup and a real proxy ends like this, before its server has done anything.
-fn with_backup(peer: SocketAddr, exit: i32, says: &[&str]) -> Result<()> {
+fn with_backup(peer: impl Display, exit: i32, says: &[&str]) -> Result<()> {
     let case = Case::new();
     let (mut proxy, control) = proxy(&case)?;
     let mut program = case.start("primary", &mut primary(&case, peer, control)?)?;
@@ -103,6 +106,14 @@ fn no_backup() {
         "refused",
         "start it first, with ftrun --backup --listen",
     ];
+    verdict(with_backup(nobody, 125, &says));
+}
+
+#[test]
+fn no_backup_at_a_path() {
+    let case = Case::new();
+    let nobody = format!("unix:{}", case.path("nobody").display());
+    let says = [&format!("the backup at {nobody} cannot be reached: No such file or directory")[..], "start it first"];
     verdict(with_backup(nobody, 125, &says));
 }
 
@@ -289,6 +300,38 @@ fn primary_with_another_processor() {
         backup.ends()
     });
     verdict(outcome);
+}
+
+/// A name that is in no directory can be used by everyone: the backup looks at who it is. Its next primary may come.
+#[test]
+fn primary_is_of_another_user() {
+    if !nix::unistd::getuid().is_root() {
+        skip("peers::primary_is_of_another_user", "only root can be somebody else");
+        return;
+    }
+    let case = Case::new();
+    verdict(of_another_user(&case));
+}
+
+fn of_another_user(case: &Case) -> Result<()> {
+    let name = format!("ftrun-test-{}", std::process::id());
+    let mut backup = case.start("backup", &mut case.ftrun(["--backup", "--listen", &format!("unix:@{name}")]))?;
+    let said = "connect(b'\\0' + sys.argv[1].encode()); print(len(s.recv(16)))";
+    let script = format!("import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.{said}");
+    let knock = |user: u32| {
+        let mut python = Command::new("/usr/bin/python3");
+        python.args(["-c", &script, &name]).uid(user).gid(user).current_dir("/");
+        case.start("stranger", &mut python)
+    };
+    let listens = || Ok(std::fs::read_to_string("/proc/net/unix")?.contains(&format!("@{name}")).then_some(()));
+    poll("the backup to listen", OFTEN, listens).map_err(|e| backup.explain(e))?;
+    let mut stranger = knock(NOBODY)?;
+    ensure!(stranger.wait()? == Exit::Code(0) && stranger.stdout()? == b"0\n", "the stranger was greeted");
+    wait_said(&mut backup, &["a stranger was turned away: the other end is of user 65534, expected 0"])?;
+    let mut own = knock(0)?;
+    ensure!(own.wait()? == Exit::Code(0) && own.stdout()? == b"16\n", "the backup does not greet its own user");
+    ensure!(backup.terminate()? == Exit::Signal(libc::SIGTERM), "the backup's end");
+    Ok(())
 }
 
 #[test]

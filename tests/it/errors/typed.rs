@@ -6,13 +6,16 @@ use super::case::{Case, verdict};
 use crate::support::group::ftrun;
 use crate::support::program::Exit;
 
-const WRONG: [(&[&str], &str); 23] = [
+const WRONG: [(&[&str], &str); 26] = [
     (&[], "no server is named: ftrun [OPTIONS] -- COMMAND"),
     (&["--"], "no server is named"),
     (&["--no-such-option"], "unexpected argument '--no-such-option'"),
     (&["server"], "unexpected argument 'server'"),
     (&["--backup"], "--backup needs --listen ADDR"),
     (&["--backup", "--listen", "here"], "invalid value 'here' for '--listen <ADDR>'"),
+    (&["--backup", "--listen", "unix:"], "unix:: expected a name behind the colon"),
+    (&["--proxy", "--control", "127.0.0.1:1", "--listen", "unix:/a"], "--listen unix:/a: clients connect by TCP"),
+    (&["--listen", "unix:@a", "--", "true"], "--listen unix:@a: clients connect by TCP; expected IP:PORT"),
     (&["--backup", "--listen", "127.0.0.1:1", "--", "true"], "cannot be used with"),
     (&["--backup", "--proxy"], "cannot be used with"),
     (&["--proxy"], "--proxy needs --control ADDR"),

@@ -17,7 +17,7 @@ use crate::support::group::ftrun;
 use crate::support::program::Exit;
 
 /// The user `nobody` and its group.
-const NOBODY: u32 = 65_534;
+pub(super) const NOBODY: u32 = 65_534;
 
 /// The same `ftrun` command, run by a user without privileges: by the one who runs the tests, or, where that is root, by nobody,
 /// with a copy of the program that nobody can reach.

@@ -21,21 +21,22 @@ macro_rules! guests {
 }
 
 guests! {
-    abort abort_resisted absolute_deadlines alignment_check avx512_state bit_instructions blocked_fault_kills brk
+    abort abort_resisted absolute_deadlines alarm_blocked alignment_check avx512_state bit_instructions blocked_fault_kills brk
     brk_limits clocks death_by_alarm death_by_kill death_by_segv death_by_term death_by_virtual_timer descriptors_many
     child_numbers children_lost dup eventfd exec_itself execution_state exit_at_once exit_handlers
     exit_in_handler exit_raw failed_with_effect fault_retry faults_handled float_faults float_modes
-    frame_nowhere futex generated_code getrandom handler_entry handlers_computing handlers_nested heap ids
-    ignored_fault_kills invalid_flags kill_self memory_churn mincore_advice mmap_anonymous mmap_grows_down
-    mmap_reserve mmap_shared_anonymous mprotect mremap mremap_fixed nested_faults pause pipe poll_interrupted
-    posix_timer_cpu posix_timer_signals posix_timers posix_timers_many ppoll
+    frame_after_fork frame_nowhere futex generated_code getrandom handler_entry handlers_computing handlers_nested heap ids
+    ignored_fault_kills invalid_flags kill_self memory_churn memory_locked mincore_advice mmap_anonymous mmap_grows_down
+    mmap_reserve mmap_shared_anonymous mprotect mremap mremap_fixed nested_faults pause pipe pipe_packets
+    poll_interrupted posix_timer_cpu posix_timer_rearmed posix_timer_signals posix_timers posix_timers_many ppoll
     prlimit pselect rdtsc rdtsc_storm rdtscp recursion sa_nodefer sa_resethand sa_resethand_nested sched segv_contents
-    segv_recovered select setitimer setsid sigaction_all sigaltstack sigaltstack_disarmed siginfo sigio_owner siglongjmp
+    segv_recovered select setitimer setsid sigaction_all sigaltstack sigaltstack_disarmed siginfo sigio sigio_owner sigio_pipe
+    siglongjmp
     signal_delivery_order signal_mask_in_handler signal_queue_order signalfd signalfd_many sigpending_limit
     sigprocmask_pending sigreturn_broken sigreturn_registers sigreturn_vectors sigsuspend sigsys_default sigtimedwait
     sleep sleep_interrupted sleep_restarted socketpair stack_limit stack_overflow static_pie static_plain
     static_smallest string_functions string_instructions swapcontext thread_pointers timerfd trap_flag vector_state
-    vector_sums write_interrupted x87
+    vector_sums write_interrupted x87 xsave
 }
 
 /// Those that look at the fast layer: what is patched stays so, and what is not is patched by the survivor.
@@ -47,7 +48,7 @@ macro_rules! inside {
     };
 }
 
-inside! { alignment interrupted sites_pie sites_static storm to_itself }
+inside! { alignment counter counter_registers counter_storm interrupted sites_pie sites_static storm to_itself }
 
 fn goes_on(name: &str) {
     let guest = Guest::built(name);
@@ -55,9 +56,8 @@ fn goes_on(name: &str) {
     let (log, work) = (scratch.path().join("log"), scratch.path().join("work"));
     fs::create_dir(&work).expect("a scratch directory can be made");
     let mut record = command(Path::new(FTRUN), &work, None);
-    // Some of the positions are where memory has just been looked at. These have stacks that ftrun does not know of.
-    let look = if ["swapcontext", "sigaltstack_disarmed"].contains(&name) { "0" } else { "3" };
-    record.args(["record", "--memory-check", look, "-o"]).arg(&log);
+    // Some of the positions are where memory has just been looked at.
+    record.args(["record", "--memory-check", "3", "-o"]).arg(&log);
     let recorded = run(record.arg("--").arg(&guest.program));
     recorded.expect(guest.outcome);
 

@@ -47,7 +47,8 @@ impl Trio {
         let state = directory.join("state");
         let arbiter = directory.join("epochs");
         fs::create_dir(&arbiter)?;
-        let (control, log) = (free_address()?.to_string(), free_address()?.to_string());
+        // The tests on several hosts, and those of rules and errors, have their replicas speak TCP.
+        let (control, log) = (free_address()?.to_string(), format!("unix:{}", directory.join("log").display()));
         let own = || {
             let mut command = ftrun();
             command.current_dir("/").arg("--state-dir").arg(&state);
@@ -57,8 +58,9 @@ impl Trio {
         let mut proxy = Program::start("proxy", proxy.args(["--proxy", "--control", &control]), directory)?;
         wait_listening(&mut proxy, control.parse()?)?;
         let mut backup = own();
-        let mut backup = Program::start("backup", backup.args(["--backup", "--listen", &log]), directory)?;
-        wait_listening(&mut backup, log.parse()?)?;
+        let backup = Program::start("backup", backup.args(["--backup", "--listen", &log]), directory)?;
+        poll("the backup to listen", OFTEN, || Ok(directory.join("log").exists().then_some(())))
+            .map_err(|error| backup.explain(error))?;
         let mut primary = own();
         primary.current_dir(work).args(["--peer", &log, "--control", &control]);
         primary.arg("--arbiter").arg(format!("file:{}", arbiter.display())).arg("--").args(server);
@@ -86,10 +88,16 @@ impl Trio {
         Process::find(pid).with_context(|| format!("{victim:?}, pid {pid}, has ended"))
     }
 
-    /// SIGKILL to the primary's server, or to its `ftrun`.
+    /// SIGKILL to the primary's server, or to its `ftrun`; the server has ended when this returns, as on a machine that dies. One that
+    /// outlives its recorder for a moment could serve one more request and write to a file what the survivor writes again.
     pub(crate) fn kill(&mut self, victim: Victim) -> Result<()> {
         self.killed = true;
-        self.process(victim)?.signal(Signal::SIGKILL)
+        let server = self.process(Victim::Server);
+        self.process(victim)?.signal(Signal::SIGKILL)?;
+        if let (Victim::Server | Victim::Primary, Ok(server)) = (victim, server) {
+            poll("the primary's server to end", OFTEN, || Ok((!server.alive()).then_some(())))?;
+        }
+        Ok(())
     }
 
     /// Waits until the backup serves alone.

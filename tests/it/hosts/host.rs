@@ -2,7 +2,7 @@
 //! with the last process and thread in it, however the test ends.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -63,7 +63,7 @@ impl Host {
         result.recv().context("what was to be done in a host has panicked")
     }
 
-    fn ip(&self, arguments: &str) -> Result<()> {
+    pub(super) fn ip(&self, arguments: &str) -> Result<()> {
         let arguments: Vec<_> = arguments.split(' ').map(str::to_owned).collect();
         let program = installed("ip")?;
         let command = format!("ip {}", arguments.join(" "));
@@ -81,6 +81,15 @@ impl Host {
             host.ip(&format!("link set {name} up"))?;
         }
         Ok(())
+    }
+
+    /// Gives an end of a link a link-local address, and says by which number its host knows it.
+    pub(super) fn add_link_local(&self, name: &'static str, address: Ipv6Addr) -> Result<u32> {
+        self.ip(&format!("addr add {address}/64 dev {name} nodad"))?;
+        let known = self.run(|| fs::read_to_string("/proc/thread-self/net/if_inet6"))??;
+        let of_it = known.lines().find(|line| line.ends_with(&format!(" {name}")));
+        let number = of_it.and_then(|line| u32::from_str_radix(line.split_whitespace().nth(1)?, 16).ok());
+        number.with_context(|| format!("{name} has no number: {known}"))
     }
 
     /// Takes a link away: nothing passes any more, in either direction.

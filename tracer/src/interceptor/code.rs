@@ -23,13 +23,23 @@ pub struct Places {
     pub behind: u64,
     /// Where the server's registers are while the interceptor runs.
     pub frame: u64,
+    /// Where trampolines of rdtsc and rdtscp go to.
+    pub tsc_entry: u64,
 }
 
 /// The places of this build.
 #[must_use]
 pub fn places() -> Places {
     let word = |index: usize| u64_at(IMAGE, 8 * index);
-    Places { entry: word(0), abandon: word(1), check: word(2), call: word(3), behind: word(4), frame: word(5) }
+    Places {
+        entry: word(0),
+        abandon: word(1),
+        check: word(2),
+        call: word(3),
+        behind: word(4),
+        frame: word(5),
+        tsc_entry: word(6),
+    }
 }
 
 /// Whether an instruction is the interceptor's.
@@ -38,10 +48,16 @@ pub fn contains(rip: u64) -> bool {
     (CODE..CODE + CODE_LEN).contains(&rip)
 }
 
-/// Bytes of the frame.
-pub const FRAME_LEN: usize = 128;
+/// The word of the image that holds [`Places::tsc_entry`], where trampolines find it.
+pub const TSC_ENTRY: u64 = CODE + 48;
 
-/// The server's registers, from the frame: as they were before its call, but at `rip`. `here` are those in the interceptor.
+/// Bytes of the frame.
+pub const FRAME_LEN: usize = 160;
+
+/// Where a trampoline puts rcx, from the frame's beginning.
+pub const FRAME_RCX: u64 = 128;
+
+/// The server's registers, from the frame: as they were before its call or instruction, but behind it. `here` are those in the interceptor.
 #[must_use]
 pub fn registers_of(frame: &[u8], here: &Registers) -> Registers {
     let word = |index: usize| u64_at(frame, 8 * index);
@@ -52,8 +68,14 @@ pub fn registers_of(frame: &[u8], here: &Registers) -> Registers {
     regs.eflags = word(14);
     regs.r11 = word(14);
     regs.rsp = word(15);
-    // Behind the `syscall` of its own that the trampoline has.
-    regs.rip = regs.rcx;
+    let instruction_len = word(18);
+    if instruction_len == 0 {
+        // Behind the `syscall` of its own that the trampoline has.
+        regs.rip = regs.rcx;
+        return regs;
+    }
+    regs.rip = regs.rcx.wrapping_add(instruction_len);
+    [regs.rcx, regs.r11] = [word(16), word(17)];
     regs
 }
 
@@ -64,12 +86,13 @@ mod tests {
     #[test]
     fn the_image_knows_its_places() {
         let places = places();
-        for at in [places.entry, places.abandon, places.check, places.call, places.behind] {
+        for at in [places.entry, places.abandon, places.check, places.call, places.behind, places.tsc_entry] {
             assert!(contains(at), "{places:x?}");
         }
         let at = usize::try_from(places.call - CODE).unwrap();
         assert_eq!(IMAGE[at..at + 2], [0x0f, 0x05], "the call is a syscall instruction");
         assert_eq!(places.behind, places.call + 2);
+        assert_eq!(u64_at(IMAGE, usize::try_from(TSC_ENTRY - CODE).unwrap()), places.tsc_entry);
         assert_eq!(IMAGE.windows(2).filter(|w| *w == [0x0f, 0x05]).count(), 1, "and the only one");
     }
 }

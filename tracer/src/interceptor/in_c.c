@@ -44,12 +44,15 @@ int main(void) {
             printf("%llx\n", (unsigned long long)digest_finish(&digest));
             digest.state = DIGEST_SEED;
         } else if (line[0] == 'r') {
-            struct header header;
-            memcpy(&header, at, sizeof header);
-            printf("%u %u %u %u %lld %llx", header.length, header.kind, header.logged, header.number, (long long)header.result,
-                   (unsigned long long)header.check);
-            const u8 *end = at + header.length;
-            at += sizeof header + 8 * (u64)__builtin_popcount(header.logged & 0x3f);
+            struct head head;
+            memcpy(&head, at, sizeof head);
+            const u8 *end = at + head.length;
+            at += sizeof head;
+            int narrow = head.logged & NARROW;
+            i64 result = narrow ? (i32)load_half(at) : (i64)load(at);
+            printf("%u %u %u %u %lld %llx", head.length, head.kind, head.logged, head.number, (long long)result,
+                   (unsigned long long)head.check);
+            at += numbers_length(head.logged, narrow ? 4 : 8);
             const struct segment *segment = (const struct segment *)at;
             for (; (const u8 *)segment < end; segment = next(segment)) {
                 const u8 *bytes;
@@ -61,17 +64,19 @@ int main(void) {
             printf("\n");
         } else if (line[0] == 's') {
             /* A record as `record` puts it together: the same bytes as the other side's. */
-            u8 *begin = room;
-            struct header header = {.kind = KIND_CALL, .logged = FAST | 5, .number = 1, .result = -2, .check = 3};
-            u8 *to = begin + sizeof header;
-            store(to, 0x11);
-            store(to + 8, 0x22);
-            to = put_segment(to + 16, ROLE_IN, 1, 0, (const u8 *)"abc", 3);
-            to = put_segment(to, ROLE_OUT, 2, 0x1234, (const u8 *)"12345678", 8);
-            to = put_segment(to, ROLE_OUT, 3, 0, (const u8 *)"", 0);
-            header.length = (u32)(to - begin);
-            memcpy(begin, &header, sizeof header);
-            for (u8 *byte = begin; byte < to; byte++) printf("%02x", *byte);
+            const struct call call = {.logged = 5};
+            struct draft draft = {.call = &call, .begin = room};
+            const u64 args[6] = {0x11, 0, 0x22};
+            i64 result = strtoll(line + 2, NULL, 10);
+            u64 all;
+            draft.at = put_halves(room + sizeof(struct head), call.logged, args, &all);
+            draft.at = put_segment(draft.at, ROLE_IN, 1, 0, (const u8 *)"abc", 3);
+            draft.at = put_segment(draft.at, ROLE_OUT, 2, 0x1234, (const u8 *)"12345678", 8);
+            draft.at = put_segment(draft.at, ROLE_OUT, 3, 0, (const u8 *)"", 0);
+            draft.narrow = NARROW;
+            draft.digest.state = 3;
+            put_head(&draft, 1, args, result);
+            for (u8 *byte = draft.begin; byte < draft.at; byte++) printf("%02x", *byte);
             printf("\n");
         }
     }

@@ -111,33 +111,44 @@ fn segment(address: u64, role: SegmentRole, arg: u16, bytes: &[u8]) -> Segment {
     Segment { address, role, arg, bytes: bytes.to_vec() }
 }
 
+/// What C reads of records that Rust wrote, with numbers of 32 and of 64 bits.
 #[test]
-fn records_are_laid_out_the_same() {
-    let mut record = Record::new(Kind::Call, 0x1234, -77).with_logged(&[1, 2, 3, 4, 5, 6], 0b10_1001);
-    (record.check, record.fast) = (0xfedc_ba98_7654_3210, true);
-    record.segments.push(segment(0, SegmentRole::In, 3, b"xyz"));
-    record.segments.push(segment(0x7fff_1234_5678, SegmentRole::Out, 5, b"ABCDEFGHI"));
-    record.segments.push(segment(0, SegmentRole::Out, 2, b""));
-    let mut bytes = Vec::new();
-    record.encode_into(&mut bytes);
+fn records_are_read_the_same() {
+    for (narrow, result, last) in
+        [(0x40, -77, 6), (0, -77, 1 << 32), (0, i64::MIN, 6), (0x40, i64::from(i32::MIN), 0xffff_ffff)]
+    {
+        let mut record = Record::new(Kind::Call, 0x1234, result).with_logged(&[1, 2, 3, 4, 5, last], 0b10_1001);
+        (record.check, record.fast) = (0xfedc_ba98_7654_3210, true);
+        record.segments.push(segment(0, SegmentRole::In, 3, b"xyz"));
+        record.segments.push(segment(0x7fff_1234_5678, SegmentRole::Out, 5, b"ABCDEFGHI"));
+        record.segments.push(segment(0, SegmentRole::Out, 2, b""));
+        let mut bytes = Vec::new();
+        record.encode_into(&mut bytes);
+        let answers = Program::built().answers(&format!("r {}\n", hex(&bytes)));
+        let expected = format!(
+            "{} 1 {} 4660 {result} fedcba9876543210 3 1 3 0 {} 9 2 5 7fff12345678 {} 0 2 2 0 0",
+            bytes.len(),
+            0x80 | narrow | 0b10_1001,
+            b'x',
+            b'A'
+        );
+        assert_eq!(answers, [expected]);
+    }
+}
 
-    let mut written = Record::new(Kind::Call, 1, -2).with_logged(&[0x11, 0, 0x22, 0, 0, 0], 0b101);
-    (written.check, written.fast) = (3, true);
-    written.segments.push(segment(0, SegmentRole::In, 1, b"abc"));
-    written.segments.push(segment(0x1234, SegmentRole::Out, 2, b"12345678"));
-    written.segments.push(segment(0, SegmentRole::Out, 3, b""));
-    let mut by_rust = Vec::new();
-    written.encode_into(&mut by_rust);
-
-    let answers = Program::built().answers(&format!("r {}\ns\n", hex(&bytes)));
-    let expected = format!(
-        "{} 1 {} 4660 -77 fedcba9876543210 3 1 3 0 {} 9 2 5 7fff12345678 {} 0 2 2 0 0",
-        bytes.len(),
-        0x80 | 0b10_1001,
-        b'x',
-        b'A'
-    );
-    assert_eq!(answers, [expected, hex(&by_rust)]);
+/// And what it writes, also when only the result says that 32 bits are not enough.
+#[test]
+fn records_are_written_the_same() {
+    for result in [-2, 0, 0x7fff_ffff, 0x8000_0000, i64::MIN] {
+        let mut record = Record::new(Kind::Call, 1, result).with_logged(&[0x11, 0, 0x22, 0, 0, 0], 0b101);
+        (record.check, record.fast) = (3, true);
+        record.segments.push(segment(0, SegmentRole::In, 1, b"abc"));
+        record.segments.push(segment(0x1234, SegmentRole::Out, 2, b"12345678"));
+        record.segments.push(segment(0, SegmentRole::Out, 3, b""));
+        let mut by_rust = Vec::new();
+        record.encode_into(&mut by_rust);
+        assert_eq!(Program::built().answers(&format!("s {result}\n")), [hex(&by_rust)]);
+    }
 }
 
 /// Words that two sides write at the same time do not overlap, and stand where an aligned access finds them.

@@ -32,6 +32,9 @@ pub const OUTPUT: u64 = 0x7fff_fa00_0000;
 /// Its size in bytes, a power of two.
 pub const OUTPUT_LEN: u64 = 8 << 20;
 
+/// A consumer that sleeps is woken when so many bytes of records are there, urgent or not.
+pub const MUCH: u64 = 512 << 10;
+
 /// Offsets in the control block. Words that different sides write stand in cache lines of their own.
 /// u32: what the interceptor does, one of `MODE_*`.
 pub const MODE: u64 = 0x000;
@@ -41,6 +44,8 @@ pub const PENDING: u64 = 0x004;
 pub const PID: u64 = 0x008;
 /// u64: bytes ever put into the ring; written by its producer.
 pub const HEAD: u64 = 0x040;
+/// u64: how much of that the consumer has been told of: to take it is worth its while.
+pub const TOLD: u64 = 0x048;
 /// u64: bytes ever taken from the ring; written by its consumer. The producer may be [`RING_LEN`] ahead.
 pub const TAIL: u64 = 0x080;
 /// u64: records ever taken from the ring, by the consumer in replay.
@@ -81,6 +86,18 @@ pub const SEEN: u64 = 0x1f8;
 pub const CLOCK_OFFSETS: u64 = 0x200;
 /// Clocks that may be read in process.
 pub const CLOCKS: u64 = 12;
+/// u64: ticks of the server's time-stamp counter in a nanosecond of CLOCK_MONOTONIC_RAW, times 2^32; 0 while the tracer answers.
+pub const TSC_RATE: u64 = 0x280;
+/// u64: the nanoseconds of that clock at which the counter was [`TSC_BASE`].
+pub const TSC_SINCE: u64 = 0x288;
+/// u64: what it was then.
+pub const TSC_BASE: u64 = 0x290;
+/// u64: the highest answer so far.
+pub const TSC_LAST: u64 = 0x298;
+/// u32: what rdtscp answers besides, TSC_AUX.
+pub const TSC_AUX: u64 = 0x2a0;
+/// u32: not 0 when a signal waits: it is the tracer that finds a place for it, also between two calls.
+pub const SIGNALS: u64 = 0x2a4;
 /// u8 for each system call: not 0 when it may be made in process.
 pub const ALLOWED: u64 = 0x400;
 /// System calls that may be.
@@ -119,7 +136,7 @@ pub const OF_ACCEPTED: u8 = MAY_READ | MAY_WRITE | MAY_CLOSE | MAY_USE;
 pub const OF_READABLE: u8 = MAY_READ | MAY_CLOSE | MAY_USE;
 
 /// Calls after which output is shipped although the server has not come to wait for anything.
-pub const MAX_OWED: u32 = 32;
+pub const MAX_OWED: u32 = 64;
 /// The longest record that goes through the ring. Longer ones are made outside.
 pub const MAX_RECORD: u64 = RING_LEN / 8;
 /// In replay, a record that has to be taken outside is represented in the ring by one of this length and kind, and nothing else.

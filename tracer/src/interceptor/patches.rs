@@ -1,12 +1,15 @@
-//! Sites whose `syscall` goes to the interceptor: which can be patched, and with what.
+//! Sites whose `syscall`, rdtsc or rdtscp goes to the interceptor: which can be patched, and with what.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::abi;
 use common::record::{Kind, Record, Segment, SegmentRole};
 use common::syscall::Memory;
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess, Register};
 
+use super::code::{FRAME_RCX, TSC_ENTRY, places};
 use super::layout::{HIGH, LOW, MIDDLE, STUB_LEN, TRAMPOLINE_LEN, TRAMPOLINES_LEN};
+use crate::instructions::Sites;
 
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 /// `cmp $-4095,%rax` and `cmp $-4096,%rax`: libc looks whether the call has failed.
@@ -17,6 +20,11 @@ const MOV_LEN: u64 = 5;
 const JMP_LEN: u64 = 5;
 const JMP: u8 = 0xe9;
 const INT3: u8 = 0xcc;
+const SYSCALL_LEN: u64 = SYSCALL.len() as u64;
+/// How often an rdtsc or rdtscp traps before it is patched.
+const HOT: u32 = 64;
+/// Bytes of instructions behind an rdtsc or rdtscp for which a trampoline has room.
+const LONGEST_MOVED: u64 = 18;
 /// Bytes on either side of a `syscall` within which a short jump into what is replaced can stand: 129 back from the `mov` before it,
 /// 126 on from the comparison behind it, and its own two.
 pub(crate) const SHORT: u64 = 136;
@@ -26,8 +34,12 @@ pub(crate) const SHORT: u64 = 136;
 struct Patch {
     /// One past the last replaced byte.
     end: u64,
-    /// Where the replaced instruction behind the `syscall` went, if one was replaced.
+    /// Where the replaced instructions behind the first one went, if there are such.
     moved: Option<u64>,
+    /// The length of a `syscall`, an rdtsc or an rdtscp.
+    len: u64,
+    /// It is no call.
+    is_counter: bool,
 }
 
 /// A site that can be patched.
@@ -65,17 +77,29 @@ pub struct Patches {
     left: BTreeSet<u64>,
     /// Targets of all jumps with 32 bits in an area, by its start.
     targets: BTreeMap<u64, (u64, Vec<u64>)>,
+    /// How often an instruction has trapped.
+    traps: BTreeMap<u64, u32>,
+    /// One of the patches is, or was, of an rdtsc or rdtscp.
+    has_counters: bool,
 }
 
 impl Patches {
     /// What a Patch record says of a site of the interceptor: arguments site, trampoline, one past the replaced bytes, where the
-    /// comparison went (0 for none).
+    /// instructions behind the first one went (0 for none), the first one's length if it is no call.
     pub fn learn(&mut self, record: &Record) {
         let [site, trampoline, end, moved] = [record.arg(0), record.arg(1), record.arg(2), record.arg(3)];
         if site == 0 {
             return;
         }
-        self.patches.insert(site, Patch { end, moved: (moved != 0).then_some(moved) });
+        let counter = record.logged_arg(4);
+        let patch = Patch {
+            end,
+            moved: (moved != 0).then_some(moved),
+            len: counter.unwrap_or(SYSCALL_LEN),
+            is_counter: counter.is_some(),
+        };
+        self.has_counters |= patch.is_counter;
+        self.patches.insert(site, patch);
         for area in [LOW, MIDDLE, HIGH] {
             if (area..area + TRAMPOLINES_LEN).contains(&trampoline) {
                 let used = (trampoline - area) / TRAMPOLINE_LEN + 1;
@@ -104,7 +128,43 @@ impl Patches {
     #[must_use]
     pub fn moved(&self, rip: u64) -> Option<u64> {
         let (&site, patch) = self.patches.range(..rip).next_back()?;
-        patch.moved.filter(|_| rip == site + 2 && rip < patch.end)
+        let offset = rip - site;
+        let moved = patch.moved.filter(|_| rip < patch.end)?;
+        // Of a call there is one instruction behind it.
+        let is_there = if patch.is_counter { offset >= patch.len } else { offset == patch.len };
+        is_there.then(|| moved.wrapping_add(offset).wrapping_sub(patch.len))
+    }
+
+    /// Whether an rdtsc or rdtscp has been patched.
+    #[must_use]
+    pub fn has_counters(&self) -> bool {
+        self.has_counters
+    }
+
+    /// Whether an rdtsc or rdtscp at `site` is patched.
+    #[must_use]
+    pub fn is_counter(&self, site: u64) -> bool {
+        self.patches.get(&site).is_some_and(|patch| patch.is_counter)
+    }
+
+    /// Whether `rip` is in a trampoline of an rdtsc or rdtscp, on the way back to the server's own code.
+    #[must_use]
+    pub fn is_behind_counter(&self, rip: u64) -> bool {
+        super::is_own(rip, rip + 1)
+            && self.patches.iter().any(|(&site, patch)| {
+                let Some(moved) = patch.moved.filter(|_| patch.is_counter) else { return false };
+                (moved..moved + (patch.end - site - patch.len) + JMP_LEN).contains(&rip)
+            })
+    }
+
+    /// An instruction of `len` bytes at `site` has trapped: whether it has done so often enough to be patched, which has not been tried yet.
+    pub fn trapped(&mut self, site: u64, len: u64) -> bool {
+        if self.is_settled(site + len) {
+            return false;
+        }
+        let traps = self.traps.entry(site).or_default();
+        *traps = traps.saturating_add(1);
+        *traps >= HOT
     }
 
     /// How many sites are patched.
@@ -169,6 +229,46 @@ impl Patches {
         Some(record)
     }
 
+    /// The record that patches the rdtsc or rdtscp of `len` bytes at `site`, in the code at `start` to `end`. `None`, and the site is left alone from
+    /// now on, when it cannot be patched.
+    pub fn plan_counter(&mut self, memory: &dyn Memory, area: (u64, u64), site: u64, len: u64) -> Option<Record> {
+        let record = self.try_plan_counter(memory, area, site, len);
+        if record.is_none() {
+            self.leave(site + len);
+        }
+        record
+    }
+
+    fn try_plan_counter(
+        &mut self,
+        memory: &dyn Memory,
+        (start, end): (u64, u64),
+        site: u64,
+        len: u64,
+    ) -> Option<Record> {
+        let from = start.max(site.saturating_sub(SHORT));
+        let to = end.min(site + SHORT + LONGEST_MOVED);
+        let mut near = memory.bytes(from, abi::size(to - from)).ok()?;
+        // It traps, perhaps by a breakpoint.
+        *near.get_mut(abi::size(site - from))? = Sites::ORIGINAL;
+        let here = near.get(abi::size(site - from)..)?;
+        let last = site + replaced_by_jump(here, site, len)?;
+        let code = here.get(..abi::size(last - site))?;
+        if jumps_into(&near, from, site, last) || self.is_target(memory, (start, end), site, last)? {
+            return None;
+        }
+        let trampoline = self.place(site)?;
+        let (code, continued) = counter_trampoline(code, abi::size(len), trampoline, last)?;
+        let mut jump = vec![JMP];
+        jump.extend(relative(site + JMP_LEN, trampoline)?);
+        jump.resize(abi::size(last - site), INT3);
+        let mut record = Record::new(Kind::Patch, 0, 0).with_args(&[site, trampoline, last, continued, len]);
+        for (address, bytes) in [(trampoline, code), (site, jump)] {
+            record.segments.push(Segment { address, role: SegmentRole::Out, arg: 0, bytes });
+        }
+        Some(record)
+    }
+
     /// The next free trampoline within reach.
     fn place(&self, site: u64) -> Option<u64> {
         let free = [LOW, MIDDLE, HIGH].into_iter().filter_map(|area| {
@@ -206,6 +306,45 @@ fn recognise(near: &[u8], offset: usize, at: u64, number: u64) -> impl Iterator<
     });
     let numbered = numbered.map(|(_, number)| Site::Numbered { at: at - MOV_LEN, number });
     compared.into_iter().chain(numbered).filter(move |_| there)
+}
+
+/// How many bytes a jump in the place of an instruction of `len` bytes, the first of `code`, replaces. The instructions behind it that are among
+/// them can stand elsewhere; and a compiler that has a jump lead to one of them by a table, which nobody sees, would have forgotten what the
+/// first has answered: each uses that.
+fn replaced_by_jump(code: &[u8], site: u64, len: u64) -> Option<u64> {
+    let mut decoder = Decoder::with_ip(64, code, site, DecoderOptions::NONE);
+    let mut instruction = Instruction::default();
+    let mut factory = InstructionInfoFactory::new();
+    decoder.decode_out(&mut instruction);
+    let is_counter = matches!(instruction.code(), Code::Rdtsc | Code::Rdtscp) && instruction.len() as u64 == len;
+    let with_processor = instruction.code() == Code::Rdtscp;
+    let mut all = len;
+    while all < JMP_LEN {
+        decoder.decode_out(&mut instruction);
+        all += instruction.len() as u64;
+        let info = factory.info(&instruction);
+        let uses = info.used_registers().iter().any(|used| {
+            let reads = matches!(used.access(), OpAccess::Read | OpAccess::ReadWrite | OpAccess::CondRead);
+            let answer = match used.register().full_register() {
+                Register::RAX | Register::RDX => true,
+                Register::RCX => with_processor,
+                _ => false,
+            };
+            reads && answer
+        });
+        let is_fence = matches!(instruction.code(), Code::Lfence | Code::Mfence);
+        // The stack is there: a fault would show where the instruction stands.
+        let is_harmless = info.used_memory().iter().all(|memory| {
+            matches!(memory.base(), Register::RSP | Register::RBP)
+                && memory.index() == Register::None
+                && !matches!(memory.segment(), Register::FS | Register::GS)
+        });
+        let is_movable = instruction.flow_control() == FlowControl::Next && !instruction.is_invalid() && is_harmless;
+        if !is_movable || !(uses || is_fence) {
+            return None;
+        }
+    }
+    (is_counter && all - len <= LONGEST_MOVED).then_some(all)
 }
 
 /// Whether a byte that could begin a short jump leads between `first` and `last`.
@@ -256,6 +395,28 @@ fn trampoline_code(site: &Site, base: u64) -> Option<(Vec<u8>, u64)> {
     code.push(JMP);
     code.extend(relative(base + code.len() as u64 + 4, site.back())?);
     Some((code, continued))
+}
+
+/// The trampoline at `base` of an instruction that does not change the flags, the first `len` bytes of `code`, and where in it those behind it
+/// are; the program goes on at `back`. The instruction is executed there when the interceptor leaves it to the tracer: it traps by a breakpoint.
+fn counter_trampoline(code: &[u8], len: usize, base: u64, back: u64) -> Option<(Vec<u8>, u64)> {
+    let (instruction, moved) = code.split_at_checked(len)?;
+    let mut code = Vec::new();
+    // mov %rcx,abs32: into the interceptor's frame.
+    code.extend([0x48, 0x89, 0x0c, 0x25]);
+    code.extend(u32::try_from(places().frame + FRAME_RCX).ok()?.to_le_bytes());
+    // lea 7(%rip),%rcx: the instruction behind the jump.
+    code.extend([0x48, 0x8d, 0x0d, 7, 0, 0, 0]);
+    // jmp *abs32
+    code.extend([0xff, 0x24, 0x25]);
+    code.extend(u32::try_from(TSC_ENTRY).ok()?.to_le_bytes());
+    code.push(INT3);
+    code.extend(instruction.get(1..)?);
+    let continued = base + code.len() as u64;
+    code.extend(moved);
+    code.push(JMP);
+    code.extend(relative(base + code.len() as u64 + 4, back)?);
+    (code.len() as u64 <= TRAMPOLINE_LEN).then_some((code, continued))
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub(super) trait Words {
     fn head(&self, ring: Ring) -> u64;
     /// Moves it.
     fn set_head(&self, ring: Ring, position: u64);
+    /// How many of those in the ring of records, put in by the interceptor, its consumer has been told of.
+    fn told(&self) -> u64;
     /// Bytes ever taken from a ring.
     fn tail(&self, ring: Ring) -> u64;
     /// Moves it.
@@ -75,13 +77,17 @@ pub(super) fn put(words: &impl Words, ring: Ring, bytes: u64) {
     }
 }
 
-/// The consumer has taken all: it sleeps until records come that are urgent, or many, or `patience` ends. `stop` says that it is not
-/// to sleep; who makes it true rings [`Bell::Filled`] afterwards.
-pub(super) fn sleep_until_filled(words: &impl Words, patience: Duration, stop: impl Fn() -> bool) {
+/// The consumer has taken what was there: it sleeps until it is told of more, or `much` is there, or `patience` ends. What the server is in the middle
+/// of is not worth a look before: who reads the lines that it writes slows it down, and a frame for each output costs more than the output.
+/// `stop` says that the consumer is not to sleep; who makes it true rings [`Bell::Filled`] afterwards.
+pub(super) fn sleep_until_filled(words: &impl Words, patience: Duration, much: u64, stop: impl Fn() -> bool) {
     let rung = words.rung(Bell::Filled);
     words.set_sleeps(Bell::Filled, true);
     words.fence();
-    if words.head(Ring::Records) == words.tail(Ring::Records) && !stop() {
+    let tail = words.tail(Ring::Records);
+    let there = words.head(Ring::Records).wrapping_sub(tail);
+    let told = words.told().wrapping_sub(tail).cast_signed() > 0;
+    if !told && there < much && !stop() {
         words.sleep(Bell::Filled, rung, patience);
     }
     words.set_sleeps(Bell::Filled, false);

@@ -70,6 +70,25 @@ impl Shared {
         self.control.u32(at::PENDING).store(pending.into(), Ordering::SeqCst);
     }
 
+    /// A signal waits for the tracer to find a place for it; or none does any more.
+    pub fn set_signals(&self, wait: bool) {
+        self.control.u32(at::SIGNALS).store(wait.into(), Ordering::SeqCst);
+    }
+
+    /// How the interceptor is to answer rdtsc and rdtscp from now on; with a rate of 0 it leaves them to the tracer.
+    pub fn set_counter(&self, rate: u64, since: u64, base: u64, aux: u32) {
+        self.control.u64(at::TSC_SINCE).store(since, Ordering::SeqCst);
+        self.control.u64(at::TSC_BASE).store(base, Ordering::SeqCst);
+        self.control.u32(at::TSC_AUX).store(aux, Ordering::SeqCst);
+        self.control.u64(at::TSC_RATE).store(rate, Ordering::SeqCst);
+    }
+
+    /// The server is about to see this value of its time-stamp counter, or a higher one that it has seen: that is the answer.
+    #[must_use]
+    pub fn raise_counter(&self, value: u64) -> u64 {
+        self.control.u64(at::TSC_LAST).fetch_max(value, Ordering::SeqCst).max(value)
+    }
+
     /// What getpid answers.
     pub fn set_pid(&self, pid: i32) {
         self.control.i64(at::PID).store(pid.into(), Ordering::SeqCst);
@@ -151,7 +170,7 @@ impl Shared {
 
     /// Forgets what is in the rings, and what the interceptor was doing. Only while the process stands still, and goes on outside of it.
     pub fn reset(&self) {
-        for word in [at::HEAD, at::TAIL, at::SEEN, at::TAKEN, at::OUTPUT_HEAD, at::OUTPUT_TAIL] {
+        for word in [at::HEAD, at::TOLD, at::TAIL, at::SEEN, at::TAKEN, at::OUTPUT_HEAD, at::OUTPUT_TAIL] {
             self.control.u64(word).store(0, Ordering::SeqCst);
         }
         for word in [at::OWN, at::MADE, at::FINISH, at::OWED, at::FILLED_SLEEPS, at::DRAINED_SLEEPS] {
@@ -175,10 +194,10 @@ impl Shared {
         ring::took(self, Ring::Records, filled);
     }
 
-    /// Sleeps until a record that is urgent is in the ring, or `patience` ends. Not when something is there already, or `stop` says so;
-    /// who makes that true calls [`Shared::ring_bell`] afterwards.
+    /// Sleeps until the interceptor tells of records, or [`at::MUCH`] are there, or `patience` ends. Not when `stop` says so; who makes that true
+    /// calls [`Shared::ring_bell`] afterwards.
     pub fn sleep_until_filled(&self, patience: Duration, stop: impl Fn() -> bool) {
-        ring::sleep_until_filled(self, patience, stop);
+        ring::sleep_until_filled(self, patience, at::MUCH, stop);
     }
 
     /// Wakes whoever sleeps in [`Shared::sleep_until_filled`], or the interceptor that waits for a record.
@@ -306,6 +325,10 @@ impl Words for Shared {
 
     fn set_head(&self, ring: Ring, position: u64) {
         self.position(ring, at::HEAD, at::OUTPUT_HEAD).store(position, Ordering::Release);
+    }
+
+    fn told(&self) -> u64 {
+        self.control.u64(at::TOLD).load(Ordering::Acquire)
     }
 
     fn tail(&self, ring: Ring) -> u64 {

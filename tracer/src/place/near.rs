@@ -16,7 +16,7 @@ use super::state;
 use super::stub;
 use crate::inject::Held;
 use crate::interceptor;
-use crate::interceptor::patches::{SHORT, jumps_into};
+use crate::interceptor::patches::{Patches, SHORT, jumps_into};
 use crate::signals;
 use crate::sys::ptrace::Resume;
 use crate::ticks::TickSource;
@@ -88,6 +88,7 @@ fn nature(instruction: &Instruction) -> Nature {
             | Code::Rdtsc
             | Code::Rdtscp
             | Code::Cpuid
+            | Code::Xsave_mem
             | Code::INVALID
     );
     let repeats =
@@ -108,6 +109,14 @@ fn is_plain_call(instruction: &Instruction) -> bool {
     !matches!(instruction.code(), Code::Syscall | Code::Sysenter)
 }
 
+/// Whether an instruction that must not be stepped over is none that leads to a call: the server can stand before it.
+fn is_no_call(instruction: &Instruction, patches: Option<&Patches>) -> bool {
+    // A breakpoint may be an instruction that is patched to trap.
+    instruction.flow_control() == FlowControl::Next
+        || instruction.code() == Code::Int3
+        || patches.is_some_and(|patches| patches.is_counter(instruction.ip()))
+}
+
 /// The instruction at `rip`.
 pub(crate) fn decode(memory: &dyn Memory, rip: u64) -> Option<(Instruction, Vec<u8>)> {
     // The page behind it may not be there.
@@ -118,7 +127,7 @@ pub(crate) fn decode(memory: &dyn Memory, rip: u64) -> Option<(Instruction, Vec<
 }
 
 /// The value of a register, for an address.
-fn value(register: Register, regs: &Registers) -> Option<u64> {
+pub(crate) fn value(register: Register, regs: &Registers) -> Option<u64> {
     let full = match register.full_register() {
         Register::RAX => regs.rax,
         Register::RBX => regs.rbx,
@@ -185,13 +194,14 @@ fn is_patchable(here: &Known, known: &BTreeMap<u64, Known>) -> bool {
     here.replaced.as_ref().is_some_and(|replaced| !replaced.iter().any(is_target))
 }
 
-/// Takes a process on that was found in its own code, to a position that a replica can come to. Signals that come on the way are
-/// kept in `arrived`, and what is executed is counted by `ticks`.
+/// Takes a process on that was found in its own code, or on the way back to it from where an rdtsc of `patches` was answered, to a position that
+/// a replica can come to. Signals that come on the way are kept in `arrived`, and what is executed is counted by `ticks`.
 ///
 /// # Errors
 /// When the process is gone.
 pub fn find(
     mut stopped: Stopped,
+    patches: Option<&Patches>,
     mut ticks: Option<&mut (dyn TickSource + '_)>,
     arrived: &mut Vec<Held>,
 ) -> Result<Found, PlaceError> {
@@ -202,7 +212,8 @@ pub fn find(
     let mut follows = 0;
     for now in 0..WINDOW + CHOICE {
         let regs = stopped.registers()?;
-        if interceptor::is_own(regs.rip, regs.rip + 1) {
+        let is_back = !interceptor::is_own(regs.rip, regs.rip + 1);
+        if !is_back && !patches.is_some_and(|patches| patches.is_behind_counter(regs.rip)) {
             return Ok(Found::Not(stopped));
         }
         let here = match known.get_mut(&regs.rip) {
@@ -227,14 +238,15 @@ pub fn find(
             chosen = known.values().filter(|it| is_patchable(it, &known)).map(|it| it.times).min().unwrap_or(0);
         }
         let rest = WINDOW + CHOICE - now;
-        let is_place = now >= WINDOW && is_patchable(&here, &known) && (here.times <= chosen + 1 || rest < CHOICE / 2);
+        let is_place =
+            is_back && now >= WINDOW && is_patchable(&here, &known) && (here.times <= chosen + 1 || rest < CHOICE / 2);
         if is_place && now > 0 {
             break;
         }
         follows = here.instruction.next_ip();
         match here.nature {
             // Where only this instruction is, at the latest where it was found and one step has been made.
-            Nature::Stop if now > 0 && matches!(here.instruction.flow_control(), FlowControl::Next) => break,
+            Nature::Stop if now > 0 && is_back && is_no_call(&here.instruction, patches) => break,
             Nature::Stop => return Ok(Found::Not(stopped)),
             Nature::Repeats => {
                 let next = here.instruction.next_ip();

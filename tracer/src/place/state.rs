@@ -104,7 +104,7 @@ fn is_anonymous(area: &Mapping) -> bool {
 fn memory_digests(stopped: &Stopped, only: Option<usize>) -> Result<Regions, PlaceError> {
     let mut digests = Regions::default();
     let writable = |area: &Mapping| area.prot & libc::PROT_WRITE != 0;
-    each_page(stopped, only, writable, |address, page| {
+    each_page(stopped.pid(), stopped, only, writable, |address, page| {
         if !is_zero(page) {
             digests.add(address, page);
         }
@@ -112,15 +112,15 @@ fn memory_digests(stopped: &Stopped, only: Option<usize>) -> Result<Regions, Pla
     Ok(digests)
 }
 
-/// Calls `take` with each page of the areas that are `wanted` and not ftrun's own, or of one set of regions of these, ascending. Left out are pages that read as zeros because
+/// Calls `take` with each page of the areas of a process, whose `memory` this is, that are `wanted` and not ftrun's own, or of one set of regions of these, ascending. Left out are pages that read as zeros because
 /// they were never touched, and those that cannot be read.
 pub(crate) fn each_page(
-    stopped: &Stopped,
+    pid: i32,
+    memory: &impl Memory,
     only: Option<usize>,
     wanted: impl Fn(&Mapping) -> bool,
     mut take: impl FnMut(u64, &[u8; PAGE]),
 ) -> Result<(), PlaceError> {
-    let pid = stopped.pid();
     let touched = Touched::of(pid)?;
     let mut buffer = vec![0; abi::size(regions::rest_of_region(0))];
     for area in launch::maps(pid)? {
@@ -147,10 +147,10 @@ pub(crate) fn each_page(
                 }
                 let buffer = &mut buffer[..run.len() * PAGE];
                 // Behind the end of a mapped file nothing can be read.
-                let whole = stopped.read(first, buffer).is_ok();
+                let whole = memory.read(first, buffer).is_ok();
                 let (pages, _) = buffer.as_chunks_mut::<PAGE>();
                 for (page, address) in pages.iter_mut().zip((first..).step_by(PAGE)) {
-                    if whole || stopped.read(address, page).is_ok() {
+                    if whole || memory.read(address, page).is_ok() {
                         take(address, page);
                     }
                 }

@@ -1,6 +1,7 @@
 //! The replaying side: a process runs until its state is that of a position.
 
 use common::abi;
+use common::kernel::Signals;
 use common::position::{Position, Ticks};
 use common::syscall::{Memory, nr};
 
@@ -8,6 +9,7 @@ use super::PlaceError;
 use super::near::TRAP_BREAKPOINT;
 use super::state::{self, Agreement};
 use super::stub::{self, Piece, Stub};
+use super::undo::Undo;
 use crate::inject::Session;
 use crate::launch;
 use crate::signals;
@@ -40,6 +42,8 @@ pub struct Looks {
     pub near: u64,
     /// Positions most of the way to which was counted and not looked at.
     pub counted: u64,
+    /// Of these, those that the counter has taken the process past: it was set back, and came there without.
+    pub undone: u64,
 }
 
 /// How the process is made to stop at the position's instruction.
@@ -142,7 +146,10 @@ impl Trap {
 }
 
 /// Runs a process that stands between two calls, where the record before left it, to a position ahead of it: what `ticks` can count of the way without a look. Signals
-/// that somebody sent to it are dropped.
+/// that somebody sent to it are dropped; `signals` is what the model knows of them.
+///
+/// A counter that does not keep what it promised, and takes the process past the position, costs time only: what the process did is undone, and it goes the
+/// same way without.
 ///
 /// # Errors
 /// When the process is gone, or cannot be counted.
@@ -150,25 +157,58 @@ pub fn reach(
     mut stopped: Stopped,
     position: &Position,
     ticks: Option<&mut (dyn TickSource + '_)>,
+    signals: &Signals,
     looks: &mut Looks,
 ) -> Result<Reached, PlaceError> {
-    let rip = position.rip();
     looks.positions += 1;
-    looks.stops += 1;
     if let (Some(source), Some(Ticks { unit, count })) = (ticks, position.ticks)
         && unit == source.unit()
         && let Some(blind) = count.checked_sub(source.skid() + SLACK).filter(|blind| *blind > 0)
     {
-        looks.counted += 1;
-        stopped = match source.advance(stopped, blind)? {
-            Event::Interrupted(stopped) => stopped,
-            // A counter that was too late: what it says of its skid is wrong.
-            other => return Ok(Reached::Elsewhere(other)),
-        };
+        let (now, undo) = Undo::prepare(stopped)?;
+        stopped = now;
+        if let Some(undo) = undo {
+            looks.counted += 1;
+            let Missed { event, trap } = match source.advance(stopped, blind)? {
+                Event::Interrupted(stopped) if source.count()? + SLACK <= count => {
+                    match seek(stopped, position, looks)? {
+                        Ok(stopped) => return Ok(Reached::Here(stopped)),
+                        Err(missed) => missed,
+                    }
+                }
+                event => Missed { event, trap: None },
+            };
+            looks.undone += 1;
+            stopped = match undo.undo(event, signals)? {
+                Ok(stopped) => stopped,
+                Err(status) => return Ok(Reached::Elsewhere(Event::Dead(status))),
+            };
+            if let Some(trap) = trap {
+                let regs = stopped.registers()?;
+                stopped = trap.clear(stopped, &regs)?;
+            }
+        }
     }
+    Ok(match seek(stopped, position, looks)? {
+        Ok(stopped) => Reached::Here(stopped),
+        Err(missed) => Reached::Elsewhere(missed.event),
+    })
+}
+
+/// A process has come to something else than the position.
+struct Missed {
+    event: Event,
+    /// What was to stop it, lifted.
+    trap: Option<Trap>,
+}
+
+/// Runs a process to a position ahead of it, by looks at its state.
+fn seek(stopped: Stopped, position: &Position, looks: &mut Looks) -> Result<Result<Stopped, Missed>, PlaceError> {
+    let rip = position.rip();
+    looks.stops += 1;
     let regs = stopped.registers()?;
     if state::compare(&stopped, &regs, position, None)? == Agreement::Whole {
-        return Ok(Reached::Here(stopped));
+        return Ok(Ok(stopped));
     }
     let (mut trap, stopped) = Trap::prepare(stopped, position)?;
     looks.by_breakpoint += u64::from(matches!(trap, Trap::Breakpoint));
@@ -188,7 +228,7 @@ pub fn reach(
                         Agreement::Whole => {
                             let regs = state::undebugged(&regs);
                             stopped.set_registers(&regs)?;
-                            return Ok(Reached::Here(trap.clear(stopped, &regs)?));
+                            return Ok(Ok(trap.clear(stopped, &regs)?));
                         }
                         // From now on that word is compared as well.
                         Agreement::Word(address, content) => {
@@ -221,15 +261,15 @@ pub fn reach(
                         regs.rip = known;
                         stopped.set_registers(&regs)?;
                     }
-                    return Ok(Reached::Elsewhere(Event::Signal(stopped, signal)));
+                    return Ok(Err(Missed { event: Event::Signal(stopped, signal), trap: Some(trap) }));
                 }
             },
-            Event::Dead(status) => return Ok(Reached::Elsewhere(Event::Dead(status))),
+            Event::Dead(status) => return Ok(Err(Missed { event: Event::Dead(status), trap: None })),
             other => {
                 if let Some(stopped) = other.stopped() {
                     trap.lift(stopped, rip)?;
                 }
-                return Ok(Reached::Elsewhere(other));
+                return Ok(Err(Missed { event: other, trap: Some(trap) }));
             }
         };
     }

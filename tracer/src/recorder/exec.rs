@@ -14,6 +14,7 @@ use common::syscall::{self, nr};
 use super::memory::given_path;
 use super::{FileAreas, InCall, Next, Recorder, RecordingError, meta};
 use crate::capture::{self, About};
+use crate::instructions::Trap;
 use crate::interceptor::patches::Patches;
 use crate::launch;
 use crate::signals;
@@ -108,20 +109,24 @@ impl Recorder<'_> {
     fn settle_in(&mut self, stopped: Stopped, old: &[i32]) -> Result<Next, RecordingError> {
         let pid = stopped.pid();
         self.file_areas = FileAreas::of(pid)?;
+        self.leave_other_files_to_children();
         self.file_sizes.clear();
         (self.restart, self.at_exit) = (None, None);
         if let Some(inside) = &mut self.inside {
             inside.patches = Patches::default();
         }
         old.iter().for_each(|&fd| self.refresh_descriptor(fd));
-        let (patch, sites) = start::patch(&stopped).map_err(|error| match error {
+        let patched = start::patch(stopped).map_err(|error| match error {
             start::StartError::Launch(error) => error.into(),
             start::StartError::Capture(error) => RecordingError::Capture(error),
             start::StartError::Tracee(error) => error.into(),
+            start::StartError::Inject(error) => error.into(),
         })?;
-        self.sites = sites;
-        self.append(&patch, "a patch")?;
-        Ok(Next::Go(stopped, 0))
+        self.sites = patched.sites;
+        self.counter_traps = Trap::of(&patched.record) == Some(Trap::Everywhere);
+        self.held.extend(patched.held);
+        self.append(&patched.record, "a patch")?;
+        Ok(Next::Go(patched.stopped, 0))
     }
 }
 

@@ -4,10 +4,11 @@
 use common::abi;
 use common::digest::Digest;
 use common::kernel::{Object, TcpState};
+use common::record::Record;
 use common::syscall::{self, Memory, Shape, nr};
 
 use super::descriptors::{self, Changed, Unmapped};
-use super::memory::FileId;
+use super::memory::{FileAreas, FileId};
 use super::signal::Treatment;
 use super::{InCall, Next, Recorder, RecordingError};
 use crate::inject::Held;
@@ -25,7 +26,7 @@ pub(super) struct Inside<'a> {
     pub(super) shared: &'a Shared,
     pub(super) patches: Patches,
     unmapped: Unmapped,
-    layer: Layer,
+    pub(super) layer: Layer,
     /// Of [`Layer::Mixed`].
     random: u64,
 }
@@ -36,7 +37,7 @@ impl<'a> Inside<'a> {
     }
 
     /// Whether the next site is to go through the interceptor.
-    fn chooses(&mut self) -> bool {
+    pub(super) fn chooses(&mut self) -> bool {
         match self.layer {
             Layer::Complete => false,
             Layer::Fast => true,
@@ -69,6 +70,7 @@ impl Recorder<'_> {
             shared.set_clock_offset(clock, self.offset_of(abi::int(clock)));
         }
         self.refresh_descriptors();
+        self.start_counter();
         let inside = self.inside.as_ref().map(|inside| inside.layer);
         if inside.is_some_and(|layer| layer != Layer::Complete) {
             shared.set_mode(Mode::Record);
@@ -168,30 +170,29 @@ impl Recorder<'_> {
             inside.patches.leave(rip);
             return Ok(());
         }
-        let area = launch::maps(stopped.pid())
-            .ok()
-            .and_then(|maps| maps.into_iter().find(|mapping| (mapping.start..mapping.end).contains(&(rip - 2))));
-        let usable = area.filter(|area| {
-            let fixed = area.prot & (libc::PROT_WRITE | libc::PROT_EXEC) == libc::PROT_EXEC && !area.shared;
-            fixed && (area.name.starts_with('/') || self.file_areas.contains(rip - 2))
-        });
-        let Some(area) = usable else {
+        let Some(area) = fixed_code(stopped, &self.file_areas, rip - 2) else {
             inside.patches.leave(rip);
             return Ok(());
         };
-        let Some(record) = inside.patches.plan(stopped, (area.start, area.end), rip, number.into()) else {
-            return Ok(());
-        };
+        match inside.patches.plan(stopped, area, rip, number.into()) {
+            Some(record) => self.make_patch(stopped, rip, &record),
+            None => Ok(()),
+        }
+    }
+
+    /// A patch that has been planned is made; the process stands at `rip`, behind the call or the instruction that it replaces.
+    pub(super) fn make_patch(&mut self, stopped: &Stopped, rip: u64, record: &Record) -> Result<(), RecordingError> {
+        let Some(inside) = &mut self.inside else { return Ok(()) };
         for segment in &record.segments {
             stopped.write(segment.address, &segment.bytes)?;
         }
-        inside.patches.learn(&record);
+        inside.patches.learn(record);
         if let Some(moved) = inside.patches.moved(rip) {
             let mut regs = stopped.registers()?;
             regs.rip = moved;
             stopped.set_registers(&regs)?;
         }
-        self.append(&record, "a patch")
+        self.append(record, "a patch")
     }
 
     /// The refused call, if it would move code with patches in it: their jumps lead to trampolines from where they stand.
@@ -303,6 +304,15 @@ impl Recorder<'_> {
         let shared = self.inside.as_ref()?.shared;
         Some((shared.take_finished()?, shared.digest()))
     }
+}
+
+/// The area of code that the instruction at `at` is in, where it is of a file and the program cannot change it.
+pub(super) fn fixed_code(stopped: &Stopped, file_areas: &FileAreas, at: u64) -> Option<(u64, u64)> {
+    let maps = launch::maps(stopped.pid()).ok()?;
+    let area = maps.into_iter().find(|mapping| (mapping.start..mapping.end).contains(&at))?;
+    let is_fixed = area.prot & (libc::PROT_WRITE | libc::PROT_EXEC) == libc::PROT_EXEC && !area.shared;
+    let is_of_a_file = area.name.starts_with('/') || file_areas.contains(at);
+    (is_fixed && is_of_a_file).then_some((area.start, area.end))
 }
 
 fn is_interrupted(result: i64) -> bool {

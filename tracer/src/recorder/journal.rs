@@ -1,11 +1,14 @@
 //! Where all records of a server go, whoever wrote them: through the kernel-state model into the log.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use common::kernel::Kernel;
 use common::record::{Kind, Record};
 
+use super::look::Watch;
 use super::{Outside, RecordingError, Sink, net};
+use crate::memory_check::MemoryCheck;
 
 const IN_PROCESS: &str = "a call made in process";
 
@@ -16,8 +19,9 @@ pub(super) struct Journal<'a> {
     sink: &'a mut (dyn Sink + Send),
     /// Sockets whose output is not held back, as last told.
     unprotected: BTreeSet<String>,
-    /// After how many records memory is to be looked at again; 0: never.
-    check_every: u64,
+    check: MemoryCheck,
+    /// What becomes of the looks in the background.
+    watch: Arc<Watch>,
     /// Records since it was.
     unchecked: u64,
 }
@@ -28,7 +32,15 @@ impl<'a> Journal<'a> {
         sink: &'a mut (dyn Sink + Send),
         outside: Option<&'a mut (dyn Outside + Send)>,
     ) -> Self {
-        Self { kernel, outside, sink, unprotected: BTreeSet::new(), check_every: 0, unchecked: 0 }
+        Self {
+            kernel,
+            outside,
+            sink,
+            unprotected: BTreeSet::new(),
+            check: MemoryCheck::Never,
+            watch: Arc::default(),
+            unchecked: 0,
+        }
     }
 
     /// Tells which sockets are not protected, before anything is recorded.
@@ -39,19 +51,24 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// Memory is to be looked at after each so many records; 0: never.
-    pub(super) fn check_every(&mut self, records: u64) {
-        self.check_every = records;
+    /// When memory is to be looked at.
+    pub(super) fn check(&mut self, check: MemoryCheck, watch: Arc<Watch>) {
+        (self.check, self.watch) = (check, watch);
     }
 
-    /// Whether memory is looked at at all: somebody will compare it.
+    /// Whether memory is looked at, and compared by somebody, while the server stands.
     pub(super) fn checks_memory(&self) -> bool {
-        self.check_every != 0 && self.sink.is_kept()
+        matches!(self.check, MemoryCheck::Every(_)) && self.sink.is_kept()
     }
 
-    /// Whether it is to be looked at at the next call.
+    /// Whether it is to be looked at at the next call, or a look is to be told of.
     pub(super) fn check_is_due(&self) -> bool {
-        self.unchecked >= self.check_every && self.checks_memory()
+        let due = match self.check {
+            MemoryCheck::Never => false,
+            MemoryCheck::Every(records) => self.unchecked >= records,
+            MemoryCheck::Background { records, .. } => self.watch.is_due(self.unchecked >= records),
+        };
+        due && self.sink.is_kept()
     }
 
     /// Appends one record.

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use common::abi;
 use common::kernel::{Object, PathBytes};
-use common::record::{FileState, Record, Segment, SegmentRole};
+use common::record::{FileState, Kind, Record, Segment, SegmentRole};
 use common::snapshot::Area;
 use common::syscall::{Memory, nr};
 
 use super::writers::{self, InMaps};
 use super::{InCall, Recorder, RecordingError, meta};
-use crate::instructions;
+use crate::family::MappedFile;
+use crate::instructions::{self, Trap};
 use crate::interceptor;
 use crate::launch::{self, LaunchError};
 use crate::tracee::{Call, Stopped};
@@ -39,11 +40,12 @@ impl From<FileState> for FileId {
 
 impl FileId {
     /// `None` for what is no regular file.
-    pub(super) fn of_descriptor(pid: i32, fd: i32) -> Option<Self> {
+    pub(crate) fn of_descriptor(pid: i32, fd: i32) -> Option<Self> {
         Self::of_path(&descriptor_path(pid, fd))
     }
 
-    fn of_path(path: &Path) -> Option<Self> {
+    /// `None` for what is no regular file.
+    pub(crate) fn of_path(path: &Path) -> Option<Self> {
         state_of(path).map(Self::from)
     }
 }
@@ -59,17 +61,17 @@ fn state_of(path: &Path) -> Option<FileState> {
 }
 
 /// Whether the type of a mapping is MAP_SHARED (or MAP_SHARED_VALIDATE).
-fn is_shared(flags: u64) -> bool {
+pub(crate) fn is_shared(flags: u64) -> bool {
     abi::int(flags) & libc::MAP_TYPE != libc::MAP_PRIVATE
 }
 
 /// A path as a call was given it, with or without its NUL.
-pub(super) fn given_path(bytes: &[u8]) -> &Path {
+pub(crate) fn given_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes.split(|&byte| byte == 0).next().unwrap_or_default()))
 }
 
 /// How ftrun reaches what a path is for a process.
-pub(super) fn reached(pid: i32, given: &[u8]) -> PathBuf {
+pub(crate) fn reached(pid: i32, given: &[u8]) -> PathBuf {
     let (given, base) = (given_path(given), PathBuf::from(format!("/proc/{pid}")));
     if let Ok(own) = given.strip_prefix("/proc/self") {
         return base.join(own);
@@ -312,6 +314,11 @@ impl FileAreas {
             .collect()
     }
 
+    /// Whether a file is mapped with MAP_SHARED.
+    fn shares(&self, file: FileId) -> bool {
+        self.0.values().any(|area| area.file == Some(file) && area.shared)
+    }
+
     /// Whether the server may write to a file by memory.
     fn writes(&self, file: FileId) -> bool {
         self.0.values().any(|area| area.file == Some(file) && area.written)
@@ -339,14 +346,31 @@ pub(super) fn touches_own_memory(call: &Call) -> Option<String> {
     hit.then(|| format!("{name} of memory that is ftrun's own"))
 }
 
-/// Start and length of code that a call has just mapped from a file.
-pub(super) fn maps_code(call: &Call, result: i64) -> Option<(u64, u64)> {
+/// Code that a call has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NewCode {
+    /// It is mapped from a file: start and length, and whether it stays what it is.
+    OfFile(u64, u64, bool),
+    /// It may be the server's own, or become it.
+    OfOwn,
+    /// What was mapped is somewhere else now, or there is more of it: it may be code.
+    Moved(u64),
+}
+
+/// Whether there is code since a call that was none before.
+pub(super) fn new_code(call: &Call, result: i64) -> Option<NewCode> {
     let [_, len, protection, flags, ..] = call.args;
-    let code = call.number == u64::from(nr::MMAP)
-        && protection & libc::PROT_EXEC as u64 != 0
-        && flags & libc::MAP_ANONYMOUS as u64 == 0
-        && result > 0;
-    code.then_some((abi::word(result), len))
+    let (executable, writable) = (protection & libc::PROT_EXEC as u64 != 0, protection & libc::PROT_WRITE as u64 != 0);
+    match call.record_number() {
+        _ if result < 0 => None,
+        nr::MMAP if executable && flags & libc::MAP_ANONYMOUS as u64 == 0 => {
+            // What is shared can be written where it is mapped once more.
+            Some(NewCode::OfFile(abi::word(result), len, !writable && !is_shared(flags)))
+        }
+        nr::MMAP | nr::MPROTECT if executable => Some(NewCode::OfOwn),
+        nr::MREMAP => Some(NewCode::Moved(abi::word(result))),
+        _ => None,
+    }
 }
 
 impl Recorder<'_> {
@@ -356,7 +380,7 @@ impl Recorder<'_> {
         let [start, len, protection, flags, fd, _] = call.args;
         let (number, writes) = (call.record_number(), protection & libc::PROT_WRITE as u64 != 0);
         let used = |file: FileId, in_maps: Option<InMaps>| {
-            let by = in_maps.map(|in_maps| writers::of(self.pid, file.device, file.inode, &in_maps));
+            let by = in_maps.map(|in_maps| writers::of(self.pid, self.looks.twin(), file.device, file.inode, &in_maps));
             match by {
                 Some(Ok(None)) => None,
                 Some(Ok(Some(by))) => Some(by),
@@ -558,14 +582,31 @@ impl Recorder<'_> {
         }
     }
 
-    /// Patches the cpuid instructions of code that was just mapped, and says so in the log.
-    pub(super) fn patch(&mut self, stopped: &Stopped, start: u64, len: u64) -> Result<(), RecordingError> {
-        let record = instructions::patch(stopped, start, len)?;
-        if !record.segments.is_empty() {
+    fn is_code_of_file(&self, stopped: &Stopped, at: u64) -> Result<bool, RecordingError> {
+        let is_code = |area: &launch::Mapping| area.start <= at && at < area.end && area.prot & libc::PROT_EXEC != 0;
+        Ok(self.file_areas.contains(at) && launch::maps(stopped.pid())?.iter().any(is_code))
+    }
+
+    /// Patches what is to trap in code that there is since a call, and says so in the log.
+    pub(super) fn patch(&mut self, stopped: Stopped, code: NewCode) -> Result<Stopped, RecordingError> {
+        let (mut record, seen) = match code {
+            NewCode::OfFile(start, len, is_fixed) => {
+                let (record, seen) = instructions::patch(&stopped, start, len)?;
+                (record, seen && is_fixed)
+            }
+            NewCode::Moved(start) if !self.is_code_of_file(&stopped, start)? => return Ok(stopped),
+            NewCode::OfOwn | NewCode::Moved(_) => (Record::new(Kind::Patch, 0, 0), false),
+        };
+        let trap = if seen || self.counter_traps { Trap::AsBefore } else { Trap::Everywhere };
+        record.number = trap as u16;
+        self.counter_traps |= trap == Trap::Everywhere;
+        let (stopped, held) = trap.set(stopped)?;
+        self.held.extend(held);
+        if !record.segments.is_empty() || trap != Trap::AsBefore {
             self.sites.add(record.segments.iter().map(|s| s.address));
             self.append(&record, "a patch")?;
         }
-        Ok(())
+        Ok(stopped)
     }
 }
 
@@ -627,6 +668,39 @@ fn read_in_pieces(stopped: &Stopped, start: u64, end: u64, take: &mut dyn FnMut(
             take(at, bytes);
         }
         at = page_end;
+    }
+}
+
+/// What children must not change is what is mapped with MAP_SHARED: `family::mapped`.
+impl Recorder<'_> {
+    /// Before a call that may map a file: nobody comes in between.
+    pub(super) fn keep_from_children(&mut self, call: &Call) {
+        if !maps_shared_file(call.record_number(), &call.args) {
+            return;
+        }
+        let fd = abi::int(call.args[4]);
+        let path = descriptor_path(self.pid, fd);
+        if let Some(file) = FileId::of_path(&path).filter(|file| !self.family.mapped().contains(*file)) {
+            let in_maps = InMaps::of_descriptor(self.pid, fd).ok();
+            let path = std::fs::read_link(&path).unwrap_or(path);
+            self.family.mapped().insert(MappedFile { file, in_maps, path });
+        }
+    }
+
+    /// What is mapped when recording begins.
+    pub(super) fn keep_mapped_files_from_children(&mut self) {
+        for (start, area) in self.file_areas.within(0, u64::MAX) {
+            if let Some(file) = area.file.filter(|_| area.shared) {
+                let in_maps = InMaps::at(self.pid.cast_unsigned(), start);
+                let path = area.path.map_or_else(|| PathBuf::from("a file"), |path| path.as_path().to_owned());
+                self.family.mapped().insert(MappedFile { file, in_maps, path });
+            }
+        }
+    }
+
+    /// What is mapped no more is theirs.
+    pub(super) fn leave_other_files_to_children(&mut self) {
+        self.family.mapped().retain(|file| self.file_areas.shares(file));
     }
 }
 

@@ -7,11 +7,14 @@
 use std::collections::VecDeque;
 
 use common::abi;
-use common::kernel::{Origin, timer_clock};
-use common::syscall::{Refusal, nr};
+use common::kernel::{Origin, bit, timer_clock};
+use common::syscall::{Memory, Refusal, nr};
 
+use super::signal::{Ran, call_again};
 use super::{Before, InCall, Recorder, RecordingError};
-use crate::inject::{self, Held};
+use crate::inject::{self, Held, Session};
+use crate::signals;
+use crate::sys::ptrace::SIGINFO_LEN;
 use crate::tracee::{Call, Registers, Stopped};
 
 /// Where a struct sigevent says how to notify, and whom.
@@ -65,6 +68,12 @@ pub(super) fn merge(held: &mut VecDeque<Held>) {
         }
     }
     *held = merged;
+}
+
+/// The timer that a call sets anew or deletes.
+fn set_anew(call: &Call) -> Option<i32> {
+    let anew = [nr::TIMER_SETTIME, nr::TIMER_DELETE].map(u64::from).contains(&call.number);
+    anew.then(|| abi::int(call.args[0]))
 }
 
 impl Recorder<'_> {
@@ -122,10 +131,52 @@ impl Recorder<'_> {
 
     /// Signals of a timer that is about to be set anew or deleted have not come: the kernel drops those that wait with it.
     pub(super) fn forget_expiries(&mut self, call: &Call) {
-        if [nr::TIMER_SETTIME, nr::TIMER_DELETE].map(u64::from).contains(&call.number) {
-            let id = abi::int(call.args[0]);
+        if let Some(id) = set_anew(call) {
             self.held.retain(|held| timer_of(held).is_none_or(|(timer, _)| timer != id));
         }
+    }
+
+    /// The same for those that were given back to the kernel and wait behind the mask: it takes them for signals that the server
+    /// has sent.
+    pub(super) fn take_expiries_back(
+        &mut self,
+        stopped: Stopped,
+        regs: &Registers,
+        call: &Call,
+    ) -> Result<Ran, RecordingError> {
+        let Some(id) = set_anew(call) else { return Ok(Ran::Returned(stopped)) };
+        let of_it = |info: &[u8; SIGINFO_LEN]| {
+            Origin::of_siginfo(info).and_then(|origin| origin.timer()).is_some_and(|(timer, _)| timer == id)
+        };
+        let queued = stopped.queued_signals()?;
+        let Some(signal) = queued.iter().find(|info| of_it(info)).map(|info| abi::i32_at(&info[..], 0)) else {
+            return Ok(Ran::Returned(stopped));
+        };
+        let mask = stopped.signal_mask()?;
+        stopped.set_signal_mask(u64::MAX)?;
+        let before = signals::before_call(regs);
+        let mut session = Session::begin(stopped, before);
+        let mut others = Vec::new();
+        // Those of the thread are taken before those of the process.
+        for _ in queued.iter().filter(|info| abi::i32_at(&info[..], 0) == signal) {
+            // Which signals (8), no time to wait (16), then room for the siginfo.
+            let at = session.scratch(&[&bit(signal).to_le_bytes()[..], &[0; 16 + SIGINFO_LEN]].concat())?;
+            let (next, taken) = session.call_raw(nr::RT_SIGTIMEDWAIT.into(), [at, at + 24, at + 8, 8, 0, 0])?;
+            session = next;
+            if taken != i64::from(signal) {
+                break;
+            }
+            let mut info = [0; SIGINFO_LEN];
+            // ftrun's own memory can be read as long as the process is there.
+            if session.process().read(at + 24, &mut info).is_ok() && !of_it(&info) {
+                others.push(Held { signal, info });
+            }
+        }
+        let (stopped, held) = session.end()?;
+        self.held.extend(held);
+        let (stopped, held) = signals::send_again(stopped, &before, &others)?;
+        self.held.extend(held);
+        call_again(stopped, mask)
     }
 
     /// Whether a signal is of a timer that was deleted after it came.
@@ -139,7 +190,6 @@ impl Recorder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::ptrace::SIGINFO_LEN;
 
     fn of_timer(signal: i32, id: i32, overrun: i32) -> Held {
         let mut info = [0; SIGINFO_LEN];

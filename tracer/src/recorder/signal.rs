@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use common::abi;
 use common::kernel::bit;
 use common::position::Ticks;
-use common::record::{Kind, Placement, Record, Segment, SegmentRole};
+use common::record::{Instruction, Kind, Placement, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
 
 use super::{InCall, Next, Recorder, RecordingError, posix_timer};
@@ -87,6 +87,13 @@ pub(super) struct AtExit {
     pub(super) temporary: Option<u64>,
 }
 
+/// The signals that wait for a process, not for one thread of it.
+pub(super) fn pending_for_process(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let value = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    value.and_then(|value| u64::from_str_radix(value.trim(), 16).ok()).unwrap_or(0)
+}
+
 /// The unblocked signals that wait for a process that is stopped.
 pub(super) fn pending(pid: i32) -> u64 {
     let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return 0 };
@@ -98,6 +105,27 @@ pub(super) fn pending(pid: i32) -> u64 {
             .unwrap_or(0)
     };
     (field("SigPnd:") | field("ShdPnd:")) & !field("SigBlk:")
+}
+
+/// Lets a process make the call again before which it has been made to do others, and gives it its mask back there.
+pub(super) fn call_again(stopped: Stopped, mask: u64) -> Result<Ran, RecordingError> {
+    let pid = stopped.pid();
+    let mut event = stopped.run(Resume::Continue, 0)?;
+    loop {
+        event = match event {
+            Event::Seccomp(stopped) => {
+                stopped.set_signal_mask(mask)?;
+                return Ok(Ran::Returned(stopped));
+            }
+            // SIGSTOP cannot be blocked.
+            Event::Signal(stopped, signal) => stopped.run(Resume::Continue, signal)?,
+            Event::Dead(status) => return Ok(Ran::Dead(status)),
+            other => {
+                let found = other.name();
+                return Err(TraceeError::Unexpected { pid, expected: "the same call again", found }.into());
+            }
+        };
+    }
 }
 
 /// What becomes of a signal.
@@ -168,11 +196,15 @@ impl Recorder<'_> {
         let info = stopped.siginfo()?;
         let regs = stopped.registers()?;
         if let Some(trapped) = instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
-            let record = instructions::answer(trapped, &regs, self.tsc_offset, self.kernel().tsc());
+            let record = instructions::answer(trapped, &regs, || self.read_counter());
+            instructions::carry_out(&stopped, trapped, &regs)?;
             self.append(&record, "a trapped instruction")?;
             let regs = instructions::apply(trapped, &record, &regs);
             let (stopped, held) = signals::undo_forced(stopped, &regs, signal, self.kernel().signals())?;
             self.held.extend(held);
+            if matches!(trapped.instruction, Instruction::Rdtsc | Instruction::Rdtscp) {
+                self.patch_counter(&stopped, trapped)?;
+            }
             return Ok(Next::Go(stopped, 0));
         }
         let held = seen(Held { signal, info }, stopped.pid(), self.kernel().identity().pid);
@@ -243,13 +275,15 @@ impl Recorder<'_> {
         let is_due = |held: &Held| mask & bit(held.signal) == 0 && self.treatment(held.signal) == Treatment::Handle;
         let due = self.held.iter().position(is_due);
         // In a call, or at the return of one: the kernel has its say there.
-        let between =
-            self.at_exit.is_none() && regs.orig_rax == u64::MAX && !interceptor::is_own(regs.rip, regs.rip + 1);
+        let patches = self.inside.as_ref().map(|inside| &inside.patches);
+        let is_own = interceptor::is_own(regs.rip, regs.rip + 1)
+            && !patches.is_some_and(|patches| patches.is_behind_counter(regs.rip));
+        let between = self.at_exit.is_none() && regs.orig_rax == u64::MAX && !is_own;
         if !between || due.is_none() && !told {
             return Ok(Next::Go(stopped, 0));
         }
         let mut arrived = Vec::new();
-        let found = near::find(stopped, self.ticks.as_deref_mut(), &mut arrived)?;
+        let found = near::find(stopped, patches, self.ticks.as_deref_mut(), &mut arrived)?;
         for Held { signal, info } in arrived {
             let treatment = self.treatment(signal);
             if matches!(treatment, Treatment::Pass | Treatment::Fatal) {
@@ -312,22 +346,7 @@ impl Recorder<'_> {
         stopped.set_signal_mask(u64::MAX)?;
         let (stopped, held) = signals::send_again(stopped, &signals::before_call(regs), &now)?;
         self.held.extend(held);
-        let mut event = stopped.run(Resume::Continue, 0)?;
-        loop {
-            event = match event {
-                Event::Seccomp(stopped) => {
-                    stopped.set_signal_mask(mask)?;
-                    return Ok(Ran::Returned(stopped));
-                }
-                // SIGSTOP cannot be blocked.
-                Event::Signal(stopped, signal) => stopped.run(Resume::Continue, signal)?,
-                Event::Dead(status) => return Ok(Ran::Dead(status)),
-                other => {
-                    let found = other.name();
-                    return Err(TraceeError::Unexpected { pid, expected: "the same call again", found }.into());
-                }
-            };
-        }
+        call_again(stopped, mask)
     }
 
     /// Notes whether a signal is pending where a call returns: it is then delivered before the server's next instruction.
@@ -338,7 +357,9 @@ impl Recorder<'_> {
         number: u64,
         temporary: Option<u64>,
     ) -> Result<(), RecordingError> {
-        if stopped.has_signals()? && pending(stopped.pid()) != 0 {
+        // What the kernel could not queue does not show there.
+        let limited = self.kernel().identity().limits.contains_key(&abi::int(libc::RLIMIT_SIGPENDING.into()));
+        if (limited || stopped.has_signals()?) && pending(stopped.pid()) != 0 {
             self.at_exit = Some(AtExit { rip: regs.rip, rsp: regs.rsp, number, temporary });
         }
         Ok(())

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use common::abi;
-use common::kernel::{Kernel, Object};
+use common::kernel::{Kernel, Object, bit, kernel_info, timer_signal};
 use common::record::SegmentRole;
 use common::syscall::{Direction, Length, Memory, Shape, nr};
 
+use super::signal::pending_for_process;
 use super::{InCall, Recorder, RecordingError, meta};
 use crate::clock::now_ns;
 use crate::inject;
@@ -16,6 +17,22 @@ impl Recorder<'_> {
     /// When a timer was set: what is left of it is counted from there.
     pub(super) fn note_time(&self, flow: &mut InCall) {
         flow.extra.push(meta(SegmentRole::Clock, self.monotonic_now().to_le_bytes().to_vec()));
+    }
+
+    /// The signal of an interval timer that is set anew may wait behind the mask: that it does is not to be learnt elsewhere.
+    pub(super) fn note_expiry(&self, pid: i32, flow: &mut InCall) {
+        let which = match flow.shape.number {
+            nr::ALARM => libc::ITIMER_REAL,
+            nr::SETITIMER => abi::int(flow.call.args[0]),
+            _ => return,
+        };
+        let (kernel, signal) = (self.kernel(), timer_signal(which));
+        if kernel.timers().get(which).is_some()
+            && kernel.mask() & bit(signal) != 0
+            && pending_for_process(pid) & bit(signal) != 0
+        {
+            flow.extra.push(meta(SegmentRole::SigInfo, kernel_info(signal)));
+        }
     }
 
     pub(super) fn monotonic_now(&self) -> u64 {

@@ -12,7 +12,7 @@ use crate::sys::{mapping, pidfd};
 
 /// Device and inode as /proc/PID/maps shows them: some file systems show others than stat(2) does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct InMaps(String);
+pub(crate) struct InMaps(String);
 
 impl InMaps {
     /// Of a line: `address permissions offset device inode path`.
@@ -22,7 +22,7 @@ impl InMaps {
     }
 
     /// Of the file that a process has mapped at an address.
-    pub(super) fn at(pid: u32, address: u64) -> Option<Self> {
+    pub(crate) fn at(pid: u32, address: u64) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
         let line = text.lines().find(|line| {
             let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
@@ -40,14 +40,23 @@ impl InMaps {
     }
 }
 
-/// Why the file must not be mapped for writing by `server`: who else uses it, or how the server itself does.
+/// Why the file must not be mapped for writing by `server`: who else uses it, or how the server itself does. Its `twin` uses nothing.
 ///
 /// # Errors
 /// When /proc cannot be read.
-pub(super) fn of(server: i32, device: u64, inode: u64, in_maps: &InMaps) -> io::Result<Option<String>> {
+pub(super) fn of(
+    server: i32,
+    twin: Option<i32>,
+    device: u64,
+    inode: u64,
+    in_maps: &InMaps,
+) -> io::Result<Option<String>> {
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        if Some(pid) == twin {
+            continue;
+        }
         let process = Path::new("/proc").join(&name);
         let who = || {
             let comm = fs::read_to_string(process.join("comm")).unwrap_or_default();
@@ -106,7 +115,7 @@ mod tests {
         let file = File::options().read(true).write(true).open(path).unwrap();
         let (meta, own) = (file.metadata().unwrap(), std::process::id().cast_signed());
         let in_maps = InMaps::of_descriptor(own, file.as_raw_fd()).unwrap();
-        of(own, meta.dev(), meta.ino(), &in_maps).unwrap()
+        of(own, None, meta.dev(), meta.ino(), &in_maps).unwrap()
     }
 
     #[test]

@@ -267,6 +267,27 @@ pub fn has_signals(pid: i32) -> Result<bool, Errno> {
     Ok(false)
 }
 
+/// The siginfo_t of signals that wait for the thread, in the order in which they came: as far as they fit 64 kilobytes.
+///
+/// # Errors
+/// ESRCH when the tracee is gone.
+pub fn queued(pid: i32) -> Result<Vec<[u8; SIGINFO_LEN]>, Errno> {
+    const MOST: usize = 512;
+    let mut infos = vec![[0u8; SIGINFO_LEN]; 1];
+    // Mostly there is none.
+    for room in [1, MOST] {
+        infos.resize(room, [0; SIGINFO_LEN]);
+        let nr = i32::try_from(room).unwrap_or(1);
+        let args = libc::ptrace_peeksiginfo_args { off: 0, flags: 0, nr };
+        let found = request(libc::PTRACE_PEEKSIGINFO, pid, &raw const args as usize, infos.as_mut_ptr() as usize)?;
+        infos.truncate(usize::try_from(found).unwrap_or(0));
+        if infos.is_empty() {
+            break;
+        }
+    }
+    Ok(infos)
+}
+
 /// Sends a signal to the one thread of the tracee.
 ///
 /// # Errors

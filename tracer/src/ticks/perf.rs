@@ -118,11 +118,12 @@ impl TickSource for Perf {
     }
 
     fn advance(&mut self, stopped: Stopped, ticks: u64) -> Result<Event, TickError> {
+        // One that has raised its signal counts no further: how late that is another one tells.
+        self.restart(&stopped)?;
         if ticks == 0 {
             return Ok(Event::Interrupted(stopped));
         }
         let (pid, error) = (stopped.pid(), self.error());
-        self.counter = None;
         let mask = stopped.signal_mask()?;
         // A signal that is blocked stops nobody.
         stopped.set_signal_mask(mask & !(1 << (SIGNAL - 1)))?;

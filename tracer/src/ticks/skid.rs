@@ -2,7 +2,7 @@
 
 use common::position::Unit;
 
-use super::{TickError, TickSource};
+use super::{Skid, TickError, TickSource};
 use crate::sys::alarm::Interrupt;
 use crate::tracee::{Event, Stopped, TraceeError};
 
@@ -10,12 +10,12 @@ use crate::tracee::{Event, Stopped, TraceeError};
 #[derive(Debug)]
 pub(super) struct Late<S> {
     source: S,
-    skid: u64,
+    skid: Skid,
     random: u64,
 }
 
 impl<S> Late<S> {
-    pub(super) fn new(source: S, skid: u64) -> Self {
+    pub(super) fn new(source: S, skid: Skid) -> Self {
         Self { source, skid, random: 0x9e37_79b9_7f4a_7c15 }
     }
 
@@ -24,7 +24,7 @@ impl<S> Late<S> {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        self.random % (self.skid + 1)
+        self.random % (self.skid.most + 1)
     }
 }
 
@@ -34,7 +34,7 @@ impl<S: TickSource> TickSource for Late<S> {
     }
 
     fn skid(&self) -> u64 {
-        self.source.skid() + self.skid
+        self.source.skid() + self.skid.promised
     }
 
     fn restart(&mut self, stopped: &Stopped) -> Result<(), TickError> {
@@ -70,9 +70,9 @@ mod tests {
 
     #[test]
     fn it_is_late_by_all_that_it_may_and_not_more() {
-        let mut late = Late::new((), 3);
+        let mut late = Late::new((), Skid::of(3));
         let found: std::collections::BTreeSet<u64> = (0..200).map(|_| late.by_chance()).collect();
         assert_eq!(found.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
-        assert_eq!(Late::new((), 0).by_chance(), 0);
+        assert_eq!(Late::new((), Skid::of(0)).by_chance(), 0);
     }
 }

@@ -10,6 +10,9 @@ use crate::sys::alarm::Interrupt;
 use crate::sys::ptrace::Resume;
 use crate::tracee::{Event, Stopped, TraceeError};
 
+/// The flag by which the processor steps.
+const TRAP_FLAG: u64 = 1 << 8;
+
 #[derive(Debug, Default)]
 pub(super) struct Step {
     count: u64,
@@ -25,6 +28,13 @@ impl Step {
             Event::Signal(stopped, libc::SIGTRAP) if is_step(&stopped)? => {
                 self.count += u64::from(branches);
                 Ok(stopped)
+            }
+            // The instruction has left the flags in r11, and that it was stepped among them.
+            Event::Seccomp(stopped) => {
+                let mut regs = stopped.registers()?;
+                regs.r11 &= !TRAP_FLAG;
+                stopped.set_registers(&regs)?;
+                Err(Event::Seccomp(stopped))
             }
             other => Err(other),
         })

@@ -83,6 +83,32 @@ fn a_pipe_holds_what_was_written_and_not_read() {
 }
 
 #[test]
+fn what_a_read_leaves_of_a_packet_is_lost() {
+    let mut kernel = fresh();
+    kernel.takes(call(libc::SYS_pipe2, 0, &[0x2000, i64::from(libc::O_DIRECT)]).output(0, &pair(3, 4)));
+    let write = |bytes: &[u8]| call(libc::SYS_write, bytes.len() as i64, &[4, 0, 0]).with(SegmentRole::Sent, bytes);
+    let read = |bytes: &[u8]| call(libc::SYS_read, bytes.len() as i64, &[3, 0x2000, 100]).output(1, bytes);
+    let content = |kernel: &Kernel| kernel.pipes().iter().next().unwrap().1.clone();
+    kernel.takes(write(b"first"));
+    kernel.takes(write(b"second"));
+    kernel.takes(write(&[7; 5000]));
+    let lengths = |kernel: &Kernel| content(kernel).stretches.iter().map(|stretch| stretch.bytes).collect::<Vec<_>>();
+    assert_eq!(lengths(&kernel), [5, 6, 4096, 904]);
+    kernel.takes(read(b"first"));
+    kernel.takes(read(b"se"));
+    assert_eq!((lengths(&kernel), content(&kernel).content.len()), (vec![4096, 904], 5000));
+    kernel.takes(call(libc::SYS_fcntl, 0, &[4, i64::from(libc::F_SETFL), 0]));
+    kernel.takes(write(b"stream"));
+    kernel.takes(write(b"ing"));
+    assert_eq!(lengths(&kernel), [4096, 904, 9]);
+    kernel.takes(read(&[7; 100]));
+    kernel.takes(read(&[7; 100]));
+    kernel.takes(read(b"strea"));
+    assert_eq!(content(&kernel).content, b"ming");
+    kernel.check().unwrap();
+}
+
+#[test]
 fn after_a_fork_a_pipe_may_bring_what_the_child_wrote() {
     let mut kernel = fresh();
     kernel.takes(call(libc::SYS_pipe, 0, &[0x2000]).output(0, &pair(3, 4)));

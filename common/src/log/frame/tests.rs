@@ -195,7 +195,8 @@ fn flags_and_versions_of_the_future_are_refused_by_name() {
         bytes[44..48].copy_from_slice(&crc.to_le_bytes());
         Frame::decode(&bytes).unwrap_err()
     };
-    assert_eq!(with(4, 9), FrameError::Version { found: 9 });
+    let next = FRAME_VERSION + 1;
+    assert_eq!(with(4, u8::try_from(next).unwrap()), FrameError::Version { found: next });
     assert_eq!(with(4, 2), FrameError::Version { found: 2 });
     assert_eq!(with(6, 2), FrameError::Flags { lsn: Lsn(8), found: 2 });
     assert_eq!(with(6, 3), FrameError::Flags { lsn: Lsn(8), found: 3 });

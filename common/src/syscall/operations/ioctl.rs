@@ -3,12 +3,14 @@
 
 use super::super::nr;
 use super::super::shape::Class::Emulate;
-use super::super::shape::Direction::{In, Out};
+use super::super::shape::Direction::{In, InOut, Out};
 use super::super::shape::Length::Fixed;
 use super::super::shape::{Pointer, ptr, shape};
 use super::{Operation, are_sorted, known, refused};
 
 const VALUE: &[Pointer] = &[ptr(2, In, Fixed(4))];
+/// struct ifreq.
+const INTERFACE: &[Pointer] = &[ptr(2, InOut, Fixed(40))];
 
 const fn carried(value: u64, name: &'static str, pointers: &'static [Pointer]) -> Operation {
     known(value, shape(nr::IOCTL, name, 3, Emulate, pointers))
@@ -60,7 +62,7 @@ pub(super) static TABLE: &[Operation] = &[
     refused(0x8905, "ioctl(SIOCATMARK)"),
     refused(0x8906, "ioctl(SIOCGSTAMP)"),
     refused(0x890b, "ioctl(SIOCADDRT)"),
-    refused(0x8910, "ioctl(SIOCGIFNAME)"),
+    carried(0x8910, "ioctl(SIOCGIFNAME)", INTERFACE),
     refused(0x8912, "ioctl(SIOCGIFCONF)"),
     refused(0x8913, "ioctl(SIOCGIFFLAGS)"),
     refused(0x8914, "ioctl(SIOCSIFFLAGS)"),
@@ -69,7 +71,7 @@ pub(super) static TABLE: &[Operation] = &[
     refused(0x891b, "ioctl(SIOCGIFNETMASK)"),
     refused(0x8921, "ioctl(SIOCGIFMTU)"),
     refused(0x8927, "ioctl(SIOCGIFHWADDR)"),
-    refused(0x8933, "ioctl(SIOCGIFINDEX)"),
+    carried(0x8933, "ioctl(SIOCGIFINDEX)", INTERFACE),
     refused(0x8946, "ioctl(SIOCETHTOOL)"),
     refused(0x894c, "ioctl(SIOCGSKNS)"),
     refused(0x4004_5431, "ioctl(TIOCSPTLCK)"),

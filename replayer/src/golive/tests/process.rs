@@ -45,7 +45,76 @@ fn the_server_is_who_it_was() {
     assert_eq!((groups.args[0], &groups.scratch), (2, &pair(7, 8)));
     assert_eq!(table.only(libc::SYS_setresuid).args[..3], [1000; 3]);
     assert_eq!(table.only(libc::SYS_kill).args[..2], [4321, libc::SIGUSR1 as u64], "itself, by its real pid");
-    assert_eq!(table.only(libc::SYS_setitimer).scratch, words(&[1, 0, 8, 500_000]));
+    let (interval, left) = interval_timer(&table);
+    assert_eq!(interval, SECOND);
+    assert!((7 * SECOND..=8 * SECOND + SECOND / 2).contains(&left), "{left}");
+}
+
+/// Interval and value, in nanoseconds, of the interval timer that was set.
+fn interval_timer(table: &Table) -> (u64, u64) {
+    let spec = &table.only(libc::SYS_setitimer).scratch;
+    let word = |at: usize| u64::from_le_bytes(spec[at..at + 8].try_into().unwrap());
+    (word(0) * SECOND + word(8) * 1000, word(16) * SECOND + word(24) * 1000)
+}
+
+#[test]
+fn going_live_slowly_makes_no_timer_late() {
+    let mut model = model();
+    model.plain(libc::SYS_eventfd2, 3, &[0, 0]);
+    for (fd, clock) in [(4, libc::CLOCK_MONOTONIC), (5, libc::CLOCK_REALTIME)] {
+        model.plain(libc::SYS_timerfd_create, fd, &[clock.into(), 0]);
+        let spec = words(&[0, 0, 10, 0]);
+        let clock = (3 * SECOND).to_le_bytes();
+        let set = [(SegmentRole::In, 2, spec.as_slice()), (SegmentRole::Clock, 0, &clock)];
+        model.call(libc::SYS_timerfd_settime, 0, &[fd, 0, 0x1000, 0], &set);
+    }
+    let mut table = Table::new();
+    // Descriptors are placed before timers are set.
+    table.placing_ns = SECOND / 10;
+    let begun = tracer::clock::now_ns(libc::CLOCK_MONOTONIC);
+    revive(&model.kernel, &mut table, &mut model.prepare(), clock(5 * SECOND)).unwrap();
+    let due = begun + 8 * SECOND;
+    let now = tracer::clock::now_ns(libc::CLOCK_MONOTONIC);
+    assert!(now - begun >= 5 * SECOND / 10, "0 to 5 were placed");
+    let (_, left) = interval_timer(&table);
+    let most = due + SECOND / 2 - (begun + 5 * SECOND / 10) + SECOND / 100;
+    assert!(left <= most, "{left} ns are left of the interval timer, at most {most} expected");
+    for fd in [4, 5] {
+        let left = table.left_ns(fd);
+        let most = due - now + SECOND / 100;
+        assert!(left <= most && left > most - SECOND / 2, "{left} ns are left of timer {fd}, at most {most} expected");
+    }
+}
+
+#[test]
+fn an_overdue_interval_timer_expires_and_keeps_its_times() {
+    let mut model = Model::new();
+    let (clock_at, spec) = ((3 * SECOND).to_le_bytes(), words(&[10, 0, 10, 0]));
+    let set = [(SegmentRole::In, 1, spec.as_slice()), (SegmentRole::Clock, 0, &clock_at)];
+    model.call(libc::SYS_setitimer, 0, &[0, 0x1000, 0], &set);
+    let mut table = Table::new();
+    revive(&model.kernel, &mut table, &mut model.prepare(), clock(25 * SECOND)).unwrap();
+    assert_eq!(table.only(libc::SYS_rt_sigqueueinfo).args[1], libc::SIGALRM as u64);
+    let (interval, left) = interval_timer(&table);
+    assert_eq!(interval, 10 * SECOND);
+    assert!((7 * SECOND..=8 * SECOND).contains(&left), "expiries are at 13, 23 and 33 s: {left} ns");
+}
+
+#[test]
+fn what_was_locked_in_memory_is_locked() {
+    let mut model = Model::new();
+    model.plain(libc::SYS_mlock, 0, &[0x2000, 0x1000]).plain(libc::SYS_mlock, 0, &[0x4000, 0x5000]);
+    model.plain(libc::SYS_munlock, 0, &[0x8000, 0x1000]).plain(libc::SYS_mlockall, 0, &[libc::MCL_FUTURE.into()]);
+    model.plain(libc::SYS_mmap, 0x8000, &[0, 0x1000, 3, 0x22, -1, 0]);
+    let (table, report) = revived(&model, &[]).unwrap();
+    assert_eq!(report.losses, []);
+    let locked: Vec<_> = table.ran.iter().filter(|ran| ran.number == libc::SYS_mlock2).map(|ran| ran.args).collect();
+    let expected = [(0x2000, 0x1000), (0x4000, 0x1000), (0x8000, 0x1000)];
+    assert_eq!(locked, expected.map(|(start, len)| [start, len, 0, 0, 0, 0]));
+    assert_eq!(table.only(libc::SYS_mlockall).args[0], libc::MCL_FUTURE as u64);
+    let (_, report) = revived(&model, &[(libc::SYS_mlock2, -12), (libc::SYS_mlockall, -1)]).unwrap();
+    let what: Vec<_> = report.losses.iter().map(|loss| loss.what.as_str()).collect();
+    assert_eq!(what, ["12288 bytes of locked memory", "that new memory is locked (mlockall)"]);
 }
 
 #[test]
@@ -132,6 +201,9 @@ fn a_target_that_fails_is_reported_as_such() {
             Err(dead())
         }
         fn scratch(&mut self, _: &[u8]) -> Result<u64, TargetError> {
+            Err(dead())
+        }
+        fn areas(&mut self) -> Result<Vec<(u64, u64)>, TargetError> {
             Err(dead())
         }
     }

@@ -68,6 +68,32 @@ fn a_listener_that_was_not_prepared_is_an_error() {
     assert!(matches!(Resumed::prepare(&model.kernel, v6), Err(GoLiveError::Family { .. })));
 }
 
+/// With SIGIO, what has come before the owner is set would not be told of.
+#[test]
+fn a_connection_with_news_tells_its_owner() {
+    let signals = |handler: u64, news: bool| {
+        let mut model = Model::new();
+        model.listener(3, libc::AF_INET, "0.0.0.0:80").accepted(3, 4, "127.0.0.1:5000");
+        model.input(libc::SYS_rt_sigaction, 0, &[29, 0x1000, 0, 8], 1, &words(&[handler, 0, 0, 0]));
+        model.plain(libc::SYS_fcntl, 0, &[4, libc::F_SETOWN.into(), 100]);
+        model.plain(libc::SYS_fcntl, 0, &[4, libc::F_SETFL.into(), libc::O_ASYNC.into()]);
+        let (four, mut at_proxy) = connected();
+        if news {
+            at_proxy.write_all(b"request").unwrap();
+            assert_eq!(four.peek(&mut [0; 100]).unwrap(), 7);
+        }
+        let mut sockets = model.prepare();
+        sockets.insert(conn("127.0.0.1:5000"), four.into());
+        let (table, report) = model.revive_at(&mut sockets, SECOND).unwrap();
+        assert_eq!(report.losses, []);
+        let sent = table.ran.into_iter().filter(|ran| ran.number == libc::SYS_rt_sigqueueinfo);
+        sent.map(|ran| ran.args[1] as i32).collect::<Vec<_>>()
+    };
+    assert_eq!(signals(0x5000, true), [libc::SIGIO]);
+    assert_eq!(signals(0x5000, false), [0; 0]);
+    assert_eq!(signals(libc::SIG_DFL as u64, true), [0; 0], "it would end the server");
+}
+
 #[test]
 fn a_resumed_connection_is_what_the_server_made_of_it() {
     let mut model = Model::new();

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 
+use super::SECOND;
 use crate::golive::{SCRATCH_LEN, Target, TargetError};
 
 const SCRATCH: u64 = 0x10_0000;
@@ -26,6 +27,8 @@ pub(super) struct Table {
     pub(super) ran: Vec<Ran>,
     /// Results of calls that the table does not do.
     pub(super) answers: BTreeMap<i64, i64>,
+    /// How long it takes to place a descriptor.
+    pub(super) placing_ns: u64,
     scratch: Vec<u8>,
 }
 
@@ -35,6 +38,7 @@ impl Table {
             open: BTreeMap::new(),
             ran: Vec::new(),
             answers: [(libc::SYS_geteuid, 1000), (libc::SYS_getegid, 1000)].into(),
+            placing_ns: 0,
             scratch: Vec::new(),
         }
     }
@@ -64,6 +68,15 @@ impl Table {
         let len = self.file(number).read(&mut bytes)?;
         bytes.truncate(len);
         Ok(bytes)
+    }
+
+    /// What is left of a timerfd, in nanoseconds.
+    #[track_caller]
+    pub(super) fn left_ns(&self, number: i32) -> u64 {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.fd(number).as_raw_fd())).unwrap();
+        let line = info.lines().find_map(|line| line.strip_prefix("it_value: (")).unwrap();
+        let (seconds, nanoseconds) = line.trim_end_matches(')').split_once(", ").unwrap();
+        seconds.parse::<u64>().unwrap() * SECOND + nanoseconds.parse::<u64>().unwrap()
     }
 
     /// Events and data that an epoll set reports within a moment, ordered by data.
@@ -132,8 +145,16 @@ impl Target for Table {
 
     fn place(&mut self, fd: BorrowedFd<'_>, number: i32, cloexec: bool) -> Result<(), TargetError> {
         assert!(fd.as_raw_fd() >= 0);
+        let begun = tracer::clock::now_ns(libc::CLOCK_MONOTONIC);
+        while tracer::clock::now_ns(libc::CLOCK_MONOTONIC) < begun + self.placing_ns {
+            std::hint::spin_loop();
+        }
         self.open.insert(number, (fd.try_clone_to_owned().unwrap(), cloexec));
         Ok(())
+    }
+
+    fn areas(&mut self) -> Result<Vec<(u64, u64)>, TargetError> {
+        Ok(vec![(0x1000, 0x5000), (0x8000, 0x9000)])
     }
 
     fn scratch(&mut self, bytes: &[u8]) -> Result<u64, TargetError> {

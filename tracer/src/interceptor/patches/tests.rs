@@ -368,6 +368,153 @@ fn what_is_unmapped_is_forgotten() {
     assert!(patches.is_empty());
 }
 
+const RDTSC: [u8; 2] = [0x0f, 0x31];
+const RDTSCP: [u8; 3] = [0x0f, 0x01, 0xf9];
+/// `shl $32,%rdx; or %rdx,%rax`: as compilers put the halves together.
+const TOGETHER: [u8; 7] = [0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xd0];
+
+impl Module {
+    fn plan_counter(&self, patches: &mut Patches, at: usize, len: u64) -> Option<Record> {
+        patches.plan_counter(self, self.range(), self.base + at as u64, len)
+    }
+}
+
+fn counted(instruction: &[u8], behind: &[u8]) -> Vec<u8> {
+    [instruction, behind].concat()
+}
+
+/// What docs/fast-layer.md says of the trampoline of an instruction.
+#[test]
+fn instructions_behind_a_counter_move_to_the_trampoline() {
+    for (instruction, code, replaced) in [(&RDTSC[..], Code::Rdtsc, 6), (&RDTSCP[..], Code::Rdtscp, 7)] {
+        let len = instruction.len() as u64;
+        let module = Module::new(0x1000).with(0x200, &counted(instruction, &TOGETHER));
+        let record = module.plan_counter(&mut Patches::default(), 0x200, len).expect("it can be patched");
+        let [site, trampoline, last, moved] = [0, 1, 2, 3].map(|index| record.arg(index));
+        assert_eq!((site, trampoline, last), (BASE + 0x200, MIDDLE, BASE + 0x200 + replaced));
+        assert_eq!(record.logged_arg(4), Some(len));
+        let jump = decoded(code_at(&record, site), site);
+        assert_eq!((jump[0].code(), jump[0].near_branch_target()), (Code::Jmp_rel32_64, trampoline));
+        assert!(jump[1..].iter().all(|rest| rest.code() == Code::Int3), "what is left of the replaced bytes traps");
+
+        let mut there = code_at(&record, trampoline).to_vec();
+        let stands = (moved - trampoline - len) as usize;
+        assert_eq!(there[stands], INT3, "the instruction traps");
+        there[stands] = instruction[0];
+        let all = decoded(&there, trampoline);
+        let codes: Vec<Code> = all.iter().map(Instruction::code).collect();
+        let expected =
+            [Code::Mov_rm64_r64, Code::Lea_r64_m, Code::Jmp_rm64, code, Code::Shl_rm64_imm8, Code::Jmp_rel32_64];
+        assert_eq!(codes, expected);
+        assert_eq!(all[0].memory_displacement64(), places().frame + FRAME_RCX);
+        assert_eq!(all[1].ip_rel_memory_address(), all[3].ip(), "rcx is where the instruction is");
+        assert_eq!(all[2].memory_displacement64(), TSC_ENTRY);
+        assert_eq!((all[3].next_ip(), all[4].ip()), (moved, moved));
+        assert_eq!(all[5].near_branch_target(), last);
+    }
+}
+
+#[test]
+fn what_cannot_stand_elsewhere_behind_a_counter_stays() {
+    let planned = |instruction: &[u8], behind: &[u8]| {
+        let module = Module::new(0x1000).with(0x200, &counted(instruction, behind));
+        let mut patches = Patches::default();
+        let len = instruction.len() as u64;
+        let record = module.plan_counter(&mut patches, 0x200, len);
+        assert_eq!(
+            record.is_none(),
+            patches.is_settled(BASE + 0x200 + len),
+            "what is left alone is not looked at again"
+        );
+        record.is_some()
+    };
+    for (behind, why) in [
+        (&[0xeb, 0x00, 0x90][..], "a jump"),
+        (&[0xe8, 0, 0, 0, 0], "a call"),
+        (&[0xc3, 0x90, 0x90], "a return"),
+        (&[0x0f, 0x05, 0x90], "a system call"),
+        (&[0x0f, 0x31, 0x90], "the counter again: it traps"),
+        (&[0x0f, 0xa2, 0x90], "cpuid"),
+        (&[0xcc, 0x90, 0x90], "a patched cpuid"),
+        (&[0x90, 0x90, 0x90], "what does not use the answer: a jump through a table may lead there"),
+        (&[0x89, 0xc1, 0x90], "the same behind what does"),
+        (&[0x31, 0xc0, 0x90], "an answer that nobody uses"),
+        (&[0x89, 0x05, 0, 0, 0, 0], "an address relative to the instruction"),
+        (&[0x89, 0x07, 0x90], "memory that may not be there"),
+        (&[0x64, 0x89, 0x45, 0x00], "memory in another segment"),
+        (&[0x06, 0x90, 0x90], "no instruction"),
+    ] {
+        assert!(!planned(&RDTSC, behind), "{why}");
+    }
+    assert!(planned(&RDTSC, &[0x89, 0x45, 0xfc]), "a word of the stack");
+    assert!(planned(&RDTSC, &[0x89, 0xc1, 0x89, 0xd6]), "two short ones");
+    assert!(planned(&RDTSC, &[0x0f, 0xae, 0xe8, 0x90]), "a fence");
+    assert!(planned(&RDTSCP, &[0x89, 0xce]), "the processor");
+    assert!(!planned(&RDTSC, &[0x89, 0xce, 0x90]), "which is none of rdtsc's answers");
+    assert!(!planned(&[0x0f, 0xa2], &TOGETHER), "no counter");
+    let at_the_end = Module::new(5).with(0, &counted(&RDTSC, &[0x89, 0xc1]));
+    assert!(at_the_end.plan_counter(&mut Patches::default(), 0, 2).is_none(), "the mapping ends before");
+}
+
+/// As for calls, with the longest of what is moved.
+#[test]
+fn branches_behind_a_counter_are_found() {
+    const SITE: usize = 0x200;
+    // mov %rax,0x100(%rsp), twice two short ones before.
+    let site = counted(&RDTSC, &[0x89, 0xc1, 0x48, 0x89, 0x84, 0x24, 0, 1, 0, 0]);
+    let end = SITE + site.len();
+    let mut within = 0;
+    for branch in Branch::all() {
+        for place in (SITE - 160..SITE - 6).chain(end..end + 160).chain([0, 0x1000 - branch.len()]) {
+            for to in SITE - 1..end + 2 {
+                let Some(bytes) = branch.bytes(place, to as i64) else { continue };
+                let module = Module::new(0x1000).with(SITE, &site).with(place, &bytes);
+                let planned = module.plan_counter(&mut Patches::default(), SITE, 2);
+                let inside = to > SITE && to < end;
+                assert_eq!(planned.is_none(), inside, "{branch:x?} from {place:#x} to {to:#x}");
+                within += usize::from(inside);
+            }
+        }
+    }
+    assert!(within > 10_000, "branches that lead into replaced bytes: {within}");
+}
+
+#[test]
+fn a_return_behind_a_counter_goes_on_in_the_trampoline() {
+    // Two instructions are moved: 2 and 3 bytes.
+    let module = Module::new(0x1000).with(0x200, &counted(&RDTSC, &[0x89, 0xc1, 0x48, 0x89, 0xd6]));
+    let (mut patches, mut learner) = (Patches::default(), Patches::default());
+    let record = module.plan_counter(&mut patches, 0x200, 2).expect("it can be patched");
+    let moved = record.arg(3);
+    assert!(!patches.has_counters() && !patches.is_counter(BASE + 0x200));
+    patches.learn(&record);
+    learner.learn(&record);
+    assert_eq!(patches.patches, learner.patches);
+    assert!(patches.has_counters() && patches.is_counter(BASE + 0x200) && !patches.is_counter(BASE + 0x202));
+    for rip in 0x1f0..0x210u64 {
+        let expected = (0x202..0x207).contains(&rip).then(|| moved + rip - 0x202);
+        assert_eq!(patches.moved(BASE + rip), expected, "at {rip:#x}");
+    }
+    // Both, and the jump back.
+    for rip in MIDDLE..MIDDLE + 2 * TRAMPOLINE_LEN {
+        assert_eq!(patches.is_behind_counter(rip), (moved..moved + 10).contains(&rip), "at {rip:#x}");
+    }
+    assert!(!patches.is_behind_counter(BASE + 0x202));
+}
+
+#[test]
+fn a_counter_is_patched_when_it_is_hot() {
+    let module = Module::new(0x1000).with(0x200, &RDTSC);
+    let mut patches = Patches::default();
+    let site = BASE + 0x200;
+    assert!((1..HOT).all(|_| !patches.trapped(site, 2)));
+    assert!(!patches.trapped(site + 0x10, 2), "each for itself");
+    assert!(patches.trapped(site, 2) && patches.trapped(site, 2), "until it is tried");
+    assert_eq!(module.plan_counter(&mut patches, 0x200, 2), None);
+    assert!(!patches.trapped(site, 2), "once");
+    assert!((0..2 * HOT).all(|_| !patches.trapped(MIDDLE + 22, 2)), "in a trampoline it stays");
+}
+
 fn branch() -> impl Strategy<Value = (Branch, usize, i64)> {
     let all = Branch::all();
     ((0..all.len()).prop_map(move |index| all[index]), 0..390usize, -4..12i64)

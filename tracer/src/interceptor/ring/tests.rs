@@ -21,6 +21,7 @@ struct Sleeper {
 #[derive(Debug, Default)]
 struct Memory {
     positions: [(AtomicU64, AtomicU64); 2],
+    told: AtomicU64,
     bells: [Sleeper; 2],
     /// What stands in the ring: written by the producer before it moves the head.
     slots: [AtomicU64; 4],
@@ -45,6 +46,10 @@ impl Words for Memory {
 
     fn set_head(&self, ring: Ring, position: u64) {
         self.positions[ring as usize].0.store(position, Ordering::Release);
+    }
+
+    fn told(&self) -> u64 {
+        self.told.load(Ordering::Acquire)
     }
 
     fn tail(&self, ring: Ring) -> u64 {
@@ -109,6 +114,7 @@ fn interceptor_records(memory: &Memory, value: u64, size: u64, told: bool) {
     memory.slot(head).store(value, Ordering::Relaxed);
     memory.set_head(Ring::Records, head + RECORD);
     if told {
+        memory.told.store(head + RECORD, Ordering::Release);
         memory.fence();
         if memory.sleeps(Bell::Filled) {
             memory.ring(Bell::Filled);
@@ -135,11 +141,11 @@ fn interceptor_awaits(memory: &Memory, outside: &AtomicBool) -> bool {
     }
 }
 
-/// The tap: takes what is there, sleeps when there is nothing, until it has so many.
+/// The tap: takes what is there, sleeps until it is told of more, or the ring is full, until it has so many.
 fn tap(memory: &Memory, size: u64, count: usize) -> Vec<u64> {
     let mut taken = Vec::new();
     while taken.len() < count {
-        sleep_until_filled(memory, Duration::MAX, || false);
+        sleep_until_filled(memory, Duration::MAX, size, || false);
         let (tail, there) = (memory.tail(Ring::Records), filled(memory, Ring::Records, size));
         taken.extend((tail..tail + there).map(|position| memory.slot(position).load(Ordering::Relaxed)));
         if there > 0 {
