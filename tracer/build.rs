@@ -78,31 +78,26 @@ fn shape(call: &calls::FastCall) -> &'static Shape {
     shape
 }
 
-/// Calls whose arguments the interceptor must look at one by one (`is_simple` in gather.h).
-const LOOKED_AT: [u16; 12] = [
-    nr::FCNTL,
-    nr::IOCTL,
-    nr::RT_SIGPROCMASK,
-    nr::SETSOCKOPT,
-    nr::OPEN,
-    nr::OPENAT,
-    nr::ACCEPT,
-    nr::ACCEPT4,
-    nr::SENDMSG,
-    nr::RECVMSG,
-    nr::FUTEX,
-    nr::CLOCK_GETTIME,
-];
-
-/// Whether nothing of its arguments, but what `zero` and `flags` say, can keep the call from being handled in process.
-fn is_plain(call: &calls::FastCall, shape: &Shape) -> bool {
-    let always = |pointer: &syscall::Pointer| match pointer.length {
-        Length::Fixed(length) => u64::from(length) <= layout::MAX_RECORD,
-        Length::Result(_) | Length::CString | Length::ValueResult(_) => true,
-        _ => false,
+/// How the interceptor's tables name what it looks at; nothing where the shape bounds all that the pointers cover.
+fn look(call: &calls::FastCall, shape: &Shape) -> String {
+    let bounded = |pointer: &syscall::Pointer| {
+        let length = match pointer.length {
+            Length::Fixed(length) => u64::from(length) <= layout::MAX_RECORD,
+            Length::Result(_) | Length::CString | Length::ValueResult(_) => true,
+            _ => false,
+        };
+        length && pointer.direction != Direction::OutAlways
     };
-    let plain = |pointer: &syscall::Pointer| pointer.direction != Direction::OutAlways && always(pointer);
-    !LOOKED_AT.contains(&call.number) && shape.pointers.iter().all(plain)
+    if call.look == calls::Look::Pointers && shape.pointers.iter().all(bounded) {
+        return LOOK_NOTHING.into();
+    }
+    look_name(call.look)
+}
+
+const LOOK_NOTHING: &str = "LOOK_NOTHING";
+
+fn look_name(look: calls::Look) -> String {
+    format!("LOOK_{look:?}").to_uppercase()
 }
 
 fn calls_header() -> String {
@@ -116,29 +111,24 @@ fn calls_header() -> String {
         ("NO_CALL", NONE.into()),
         ("NO_BULK", NONE.into()),
         ("SYS_FCNTL", nr::FCNTL.into()),
-        ("SYS_FUTEX", nr::FUTEX.into()),
         ("SYS_CLOCK_GETTIME", nr::CLOCK_GETTIME.into()),
         ("SYS_CLOSE", nr::CLOSE.into()),
         ("SYS_IOCTL", nr::IOCTL.into()),
-        ("SYS_RT_SIGPROCMASK", nr::RT_SIGPROCMASK.into()),
-        ("SYS_SETSOCKOPT", nr::SETSOCKOPT.into()),
-        ("SYS_OPEN", nr::OPEN.into()),
-        ("SYS_OPENAT", nr::OPENAT.into()),
         ("SYS_ACCEPT", nr::ACCEPT.into()),
         ("SYS_ACCEPT4", nr::ACCEPT4.into()),
-        ("SYS_SENDMSG", nr::SENDMSG.into()),
-        ("SYS_RECVMSG", nr::RECVMSG.into()),
         ("SYS_SENDFILE", nr::SENDFILE.into()),
         ("SYS_GETPID", nr::GETPID.into()),
         ("SYS_GETTID", nr::GETTID.into()),
     ] {
         define(name, value);
     }
+    let looks = calls::Look::ALL.map(look_name).join(", ");
+    writeln!(text, "enum look {{ {LOOK_NOTHING}, {looks} }};").expect("a string");
     text.push_str(
         "enum direction { DIRECTION_IN, DIRECTION_DIGEST, DIRECTION_BULK, DIRECTION_OUT, DIRECTION_OUT_ALWAYS, DIRECTION_INOUT };\n\
          enum length { LENGTH_FIXED, LENGTH_RESULT, LENGTH_ARG, LENGTH_CSTRING, LENGTH_IOVEC, LENGTH_FDSET, LENGTH_VALUE, LENGTH_MSGHDR, LENGTH_OTHER };\n\
          struct pointer { uint8_t arg, direction, length, other, bound; uint32_t scale; };\n\
-         struct call { uint16_t number; uint8_t right, urgent, logged, outside_unless_zero, first, pointers, bulk, flags_arg, opens, executes, waits, plain; \
+         struct call { uint16_t number; uint8_t right, urgent, logged, outside_unless_zero, first, pointers, bulk, flags_arg, opens, executes, waits, look; \
          uint32_t flags; };\n",
     );
     let mut pointers = String::from("static const struct pointer pointers[] = {\n");
@@ -193,7 +183,7 @@ fn calls_header() -> String {
             u8::from(call.opens),
             u8::from(shape.class == Class::Execute),
             u8::from(call.waits),
-            u8::from(is_plain(call, shape)),
+            look(call, shape),
             shape.name
         )
         .expect("a string");

@@ -8,6 +8,9 @@ use std::mem::size_of;
 
 const _: () = assert!(size_of::<usize>() == size_of::<u64>(), "x86-64: size_t is a whole word");
 
+/// Bytes of a page.
+pub const PAGE: u64 = 4096;
+
 /// A word as the kernel reads an `int`: the low 32 bits.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "the kernel ignores the upper half")]

@@ -9,9 +9,12 @@
 
 mod call;
 mod deliver;
+mod error;
 mod exec;
 mod execute;
+mod instruction;
 mod memory;
+mod point;
 
 use std::sync::Arc;
 
@@ -21,16 +24,13 @@ use common::kernel::Kernel;
 use common::memory::Pages;
 use common::record::{Kind, Placement, Record};
 use common::syscall::{Shape, nr};
-use thiserror::Error;
-use tracer::inject::{self, InjectError};
-use tracer::instructions::{self, InstructionError, Sites, Trap};
+use tracer::files::FileAreas;
+use tracer::inject;
+use tracer::instructions::Sites;
 use tracer::interceptor::patches::Patches;
 use tracer::interceptor::shared::{Mode, Shared};
 use tracer::interceptor::{Manner, code, layout};
-use tracer::launch::LaunchError;
-use tracer::place::PlaceError;
 use tracer::place::watch::Looks;
-use tracer::recorder::FileAreas;
 use tracer::signals;
 use tracer::sys::pidfd::ChildProcess;
 use tracer::sys::ptrace::Resume;
@@ -38,51 +38,15 @@ use tracer::ticks::TickSource;
 use tracer::tracee::{Call, Event, Registers, Stopped, TraceeError, call_of};
 
 use self::call::shown;
+pub use self::error::ReplayError;
+pub use self::point::Point;
 use crate::bell::Bell;
 use crate::divergence::{Divergence, describe};
-use crate::feed::{Feed, FeedError, Item, is_between_calls};
-use crate::mapped::{MappedError, MappedFiles};
+use crate::feed::{Feed, Item, is_between_calls};
+use crate::mapped::MappedFiles;
 use crate::progress::{Common, Follower, Progress, is_death};
 pub use crate::progress::{Next, Outputs, Source};
-use crate::restore::{RestoreError, Restored};
-
-/// Why a log could not be followed.
-#[derive(Debug, Error)]
-pub enum ReplayError {
-    /// The process did something else.
-    #[error("{0}")]
-    Diverged(Box<Divergence>),
-    /// The process could not be handled.
-    #[error("the replica: {0}")]
-    Tracee(#[from] TraceeError),
-    /// A trapped instruction cannot be carried out.
-    #[error(transparent)]
-    Instruction(#[from] InstructionError),
-    /// A call inside of it failed.
-    #[error("the replica: {0}")]
-    Inject(#[from] InjectError),
-    /// Its memory map could not be read.
-    #[error("the replica: {0}")]
-    Map(#[from] LaunchError),
-    /// It could not be brought to a position.
-    #[error("the replica: {0}")]
-    Place(#[from] PlaceError),
-    /// The program that the server has become could not be put into it.
-    #[error("the replica: {0}")]
-    Restore(#[from] RestoreError),
-    /// Memory that stands for a file.
-    #[error("the replica: {0}")]
-    Mapped(#[from] MappedError),
-    /// The interceptor inside of it says what cannot be.
-    #[error("the replica: {0}")]
-    Interceptor(#[from] FeedError),
-    /// An error before has left it in an unknown state.
-    #[error("the replica: its process was lost by an error before")]
-    Lost,
-    /// The thread that follows it could not be started, or the process not be found.
-    #[error("the replica cannot be followed: {0}")]
-    Follow(std::io::Error),
-}
+use crate::restore::Restored;
 
 /// How a replay came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,33 +72,6 @@ enum At {
     Dead(i32),
     /// It was lost by an error.
     Lost,
-}
-
-/// A process at a record boundary, ready to run on its own.
-#[derive(Debug)]
-pub struct Point {
-    /// The process; its registers are not yet those it goes on with.
-    pub stopped: Stopped,
-    /// The registers it goes on with.
-    pub registers: Registers,
-    /// A signal that is to be delivered before anything else.
-    pub deliver: Option<Record>,
-    /// The call at whose return it stands.
-    pub returned_from: Option<u64>,
-    /// The kernel state.
-    pub kernel: Kernel,
-    /// Patched instructions.
-    pub sites: Sites,
-    /// Sites that go to the interceptor.
-    pub patches: Patches,
-    /// Memory that holds what a file held, and is not mapped from it.
-    pub file_areas: FileAreas,
-    /// Memory that stands for files.
-    pub mapped: MappedFiles,
-    /// The end of the log that was applied.
-    pub lsn: Lsn,
-    /// What it shares with its interceptor, which leaves all calls to the tracer.
-    pub shared: Arc<Shared>,
 }
 
 /// Replays.
@@ -371,108 +308,6 @@ impl Driver {
         Ok(ended)
     }
 
-    /// The log is at its end: the process is brought to where it goes on from.
-    fn settle(&mut self, interrupted: bool) -> Result<(), ReplayError> {
-        self.shared.set_mode(Mode::Outside);
-        let (mut stopped, regs, trap) = match self.take() {
-            At::Arrived(Event::Seccomp(stopped)) => {
-                let regs = signals::before_call(&stopped.registers()?);
-                if interrupted {
-                    stopped.skip_call(0)?;
-                }
-                (stopped, regs, None)
-            }
-            At::Arrived(Event::Signal(stopped, signal)) => {
-                let regs = instructions::before(&stopped, signal)?;
-                (stopped, regs, Some(signal))
-            }
-            other => {
-                self.at = other;
-                return Ok(());
-            }
-        };
-        self.last_call = None;
-        if interrupted {
-            // It had stopped by itself when the interruption came, which it must not meet later.
-            stopped = match stopped.run(Resume::Continue, 0)? {
-                Event::Signal(stopped, libc::SIGSTOP) => stopped,
-                Event::Dead(status) => {
-                    self.at = At::Dead(status);
-                    return Ok(());
-                }
-                other => {
-                    return Err(ReplayError::Tracee(TraceeError::Unexpected {
-                        pid: other.stopped().map_or(0, Stopped::pid),
-                        expected: "the stop that was asked for",
-                        found: other.name(),
-                    }));
-                }
-            };
-        }
-        match trap {
-            Some(signal) => {
-                let kernel = self.kernel();
-                stopped = signals::undo_forced(stopped, &regs, signal, kernel.signals())?.0;
-            }
-            None => stopped.set_registers(&regs)?,
-        }
-        // Without the fault it has not been delivered.
-        self.at = match self.unframed.take() {
-            Some(record) => At::Delivering(stopped, record),
-            None => At::Ready(stopped, 0),
-        };
-        Ok(())
-    }
-
-    /// Ends replay: the process as it stands. `None` when it is dead.
-    ///
-    /// # Errors
-    /// When the process is gone.
-    pub fn into_point(self) -> Result<Option<Point>, ReplayError> {
-        let (stopped, deliver, exiting) = match self.at {
-            At::Ready(stopped, _) => (stopped, None, false),
-            At::Exiting(stopped) => (stopped, None, true),
-            At::Delivering(stopped, record) => (stopped, Some(record), false),
-            At::Arrived(_) | At::Dead(_) | At::Lost => return Ok(None),
-        };
-        let mut registers = stopped.registers()?;
-        if exiting {
-            // It stands before the last call of its life, which is made again.
-            registers = signals::before_call(&registers);
-        }
-        let mut returned_from = self.last_call.filter(|_| !exiting).map(|(number, _)| number);
-        let again = self.returned.map(|(number, _)| number).or(self.last_call.and_then(interrupted));
-        if let (Some(number), None) = (again, &deliver) {
-            // The call was interrupted by something that no handler saw: it is made again, from its beginning.
-            returned_from = None;
-            for (address, before) in &self.overwritten {
-                stopped.write(*address, before)?;
-            }
-            registers.rip -= 2;
-            let original = self.restart.filter(|_| number == u64::from(nr::RESTART_SYSCALL));
-            registers.rax = original.map_or(number, |(shape, _)| shape.number.into());
-        }
-        let (kernel, lsn) = {
-            let progress = self.common.lock();
-            (progress.kernel.clone(), progress.lsn)
-        };
-        let Self { sites, patches, file_areas, mapped, shared, .. } = self;
-        let point = Point {
-            stopped,
-            registers,
-            deliver,
-            returned_from,
-            kernel,
-            sites,
-            patches,
-            file_areas,
-            mapped,
-            lsn,
-            shared,
-        };
-        Ok(Some(point))
-    }
-
     /// Ends the process.
     pub fn kill(self) {
         match self.at {
@@ -542,52 +377,6 @@ impl Driver {
         }
     }
 
-    fn instruction(&mut self, lsn: Lsn, record: &Record, kernel: &Kernel) -> Result<(), ReplayError> {
-        let (stopped, signal) = match self.advance()? {
-            Event::Signal(stopped, signal) => (stopped, signal),
-            other => return Err(self.wrong_stop(lsn, record, other)),
-        };
-        let (regs, info) = (stopped.registers()?, stopped.siginfo()?);
-        match instructions::trapped(&stopped, &regs, signal, &info, &self.sites) {
-            Some(trapped) if trapped.site == record.arg(0) && trapped.instruction as u16 == record.number => {
-                self.registers(lsn, record, instructions::check(trapped, &regs), &regs)?;
-                instructions::carry_out(&stopped, trapped, &regs)?;
-                let after = instructions::apply(trapped, record, &regs);
-                let (stopped, _) = signals::undo_forced(stopped, &after, signal, kernel.signals())?;
-                self.at = At::Ready(stopped, 0);
-                Ok(())
-            }
-            _ => Err(self.elsewhere(lsn, record, regs)),
-        }
-    }
-
-    fn patch(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayError> {
-        self.patches.learn(record);
-        let trap = Trap::of(record).ok_or_else(|| {
-            let expected = "a patch after which rdtsc traps as before, at its sites, or everywhere";
-            self.diverged(lsn, record, expected, format!("number {}", record.number), None)
-        })?;
-        self.at = match self.take() {
-            At::Ready(stopped, signal) => At::Ready(trap.set(stopped)?.0, signal),
-            other => other,
-        };
-        if let At::Ready(stopped, _) = &self.at {
-            for segment in &record.segments {
-                stopped.write(segment.address, &segment.bytes)?;
-            }
-            let mut regs = stopped.registers()?;
-            if let Some(moved) = self.patches.moved(regs.rip).filter(|_| record.arg(0) != 0) {
-                regs.rip = moved;
-                stopped.set_registers(&regs)?;
-            }
-        }
-        if record.arg(0) == 0 {
-            self.sites.add(record.segments.iter().map(|s| s.address));
-        }
-        self.sites.moved(record);
-        Ok(())
-    }
-
     fn end(&mut self, lsn: Lsn, record: &Record, free: bool) -> Result<(), ReplayError> {
         let status = abi::int_result(record.result);
         // The signal took it in the midst of its own code, wherever that was, or is the one that is being delivered.
@@ -655,12 +444,6 @@ fn put_down(stopped: Stopped) {
         // Its end is all that is waited for; how it came does not matter any more.
         let _ = running.wait();
     }
-}
-
-/// The call that was interrupted by a signal of which the log does not say any more that it came, if it can be made again.
-fn interrupted((number, result): (u64, i64)) -> Option<u64> {
-    let done_all_the_same = [nr::CLOSE, nr::CONNECT].iter().any(|&other| number == u64::from(other));
-    (result == -i64::from(libc::EINTR) && !done_all_the_same).then_some(number)
 }
 
 /// Whether the process, which is in the interceptor, waits there at the return of a call for what comes next.

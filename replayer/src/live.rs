@@ -15,11 +15,11 @@ use common::orders::{Carried, RESUME_HEADER_LEN, ResumeHeader, ToProxy, ToReplic
 use common::record::SegmentRole;
 use thiserror::Error;
 use tracer::control::{ControlError, ProxyControl};
+use tracer::files::FileAreas;
 use tracer::inject::{Held, InjectError, Session};
 use tracer::instructions::Sites;
 use tracer::interceptor::patches::Patches;
 use tracer::interceptor::shared::Shared;
-use tracer::recorder::FileAreas;
 use tracer::signals::{self, Delivering};
 use tracer::tracee::{Registers, Stopped, TraceeError};
 

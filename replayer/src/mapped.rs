@@ -12,8 +12,8 @@ use common::abi;
 use common::record::FileState;
 use common::syscall::nr;
 use thiserror::Error;
+use tracer::files::{FileAreas, FileId};
 use tracer::inject::{InjectError, Session};
-use tracer::recorder::{FileAreas, FileId};
 use tracer::sys::pidfd;
 use tracer::tracee::{Stopped, TraceeError};
 

@@ -11,10 +11,10 @@ use common::snapshot::{Area, Chunk, ContentHash, ContentSource, Manifest, StoreE
 use common::syscall::{Memory, nr};
 use nix::errno::Errno;
 use thiserror::Error;
+use tracer::files::FileAreas;
 use tracer::inject::{self, InjectError, Session};
 use tracer::interceptor::{self, shared::Shared};
 use tracer::launch::{self, LaunchError};
-use tracer::recorder::FileAreas;
 use tracer::signals;
 use tracer::sys::ptrace;
 use tracer::tracee::{Registers, Stopped, TraceeError};

@@ -15,8 +15,12 @@
 /* Trap, direction, alignment check. */
 #define ODD_FLAGS 0x40500
 
-/* The registers, behind rsp and flags in the frame; the frame is the argument of what is called then. */
+/* The registers; then the frame, on the interceptor's own stack, is the argument of what is called. */
 .macro save
+    movq %rsp, FRAME + 120
+    movl $(FRAME + 120), %esp
+    pushfq
+    cld
     pushq %rcx
     pushq %r15
     pushq %r14
@@ -68,10 +72,6 @@
 
     .globl entry
 entry:
-    movq %rsp, FRAME + 120
-    movl $(FRAME + 120), %esp
-    pushfq
-    cld
     movl $0, TSC_LENGTH
     save
     call handle
@@ -117,10 +117,6 @@ outside:
  * but those that the instruction changes. */
     .globl tsc_entry
 tsc_entry:
-    movq %rsp, FRAME + 120
-    movl $(FRAME + 120), %esp
-    pushfq
-    cld
     movq %r11, TSC_R11
     save
     call handle_tsc

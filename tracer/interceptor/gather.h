@@ -66,37 +66,8 @@ static int is_simple_message(const struct message *message) {
     return !names && !controls && message->count <= MAX_IOVEC;
 }
 
-/* Whether the call can be handled in process as far as its arguments tell. */
-static int is_simple(const struct call *call, const u64 *args) {
-    EACH_BIT(i, call->outside_unless_zero)
-        if (args[i]) return 0;
-    if (call->flags_arg < 6 && (u32)args[call->flags_arg] & ~call->flags) return 0;
-    if (call->plain) return 1;
-    switch (call->number) {
-    case SYS_FCNTL: /* F_GETFD, F_SETFD, F_GETFL, F_SETFL */
-        return args[1] >= 1 && args[1] <= 4;
-    case SYS_IOCTL: /* FIONBIO */
-        return args[1] == 0x5421;
-    case SYS_RT_SIGPROCMASK:
-        return args[3] == 8;
-    case SYS_SETSOCKOPT:
-        return is_simple_option((u32)args[1], (u32)args[2]) && (u32)args[4] <= MAX_OPTION;
-    case SYS_OPEN:
-    case SYS_OPENAT:
-        return !is_process_file((const u8 *)(uintptr_t)args[pointers[call->first].arg]);
-    case SYS_ACCEPT:
-    case SYS_ACCEPT4:
-        return !args[1] || args[2];
-    case SYS_SENDMSG:
-    case SYS_RECVMSG:
-        return args[1] && is_simple_message((const struct message *)(uintptr_t)args[1]);
-    case SYS_FUTEX: /* FUTEX_WAKE, private or not */
-        return ((u32)args[1] & ~128u) == 1;
-    case SYS_CLOCK_GETTIME:
-        return (u32)args[0] < LAYOUT_CLOCKS;
-    default:
-        break;
-    }
+/* Whether all that the pointers cover is known before the call and fits into a record. */
+static int are_simple_pointers(const struct call *call, const u64 *args) {
     for (u32 i = 0; i < call->pointers; i++) {
         const struct pointer *pointer = &pointers[call->first + i];
         /* A time left may be written where the time was read. */
@@ -106,6 +77,38 @@ static int is_simple(const struct call *call, const u64 *args) {
         if (known_length(pointer, args) > LAYOUT_MAX_RECORD) return 0;
     }
     return 1;
+}
+
+/* Whether the call can be handled in process as far as its arguments tell. */
+static int is_simple(const struct call *call, const u64 *args) {
+    EACH_BIT(i, call->outside_unless_zero)
+        if (args[i]) return 0;
+    if (call->flags_arg < 6 && (u32)args[call->flags_arg] & ~call->flags) return 0;
+    switch ((enum look)call->look) {
+    case LOOK_NOTHING:
+        return 1;
+    case LOOK_POINTERS:
+        return are_simple_pointers(call, args);
+    case LOOK_ADDRESS:
+        return !args[1] || args[2];
+    case LOOK_CLOCK:
+        return (u32)args[0] < LAYOUT_CLOCKS;
+    case LOOK_FCNTL: /* F_GETFD, F_SETFD, F_GETFL, F_SETFL */
+        return args[1] >= 1 && args[1] <= 4;
+    case LOOK_FUTEX: /* FUTEX_WAKE, private or not */
+        return ((u32)args[1] & ~128u) == 1;
+    case LOOK_IOCTL: /* FIONBIO */
+        return args[1] == 0x5421;
+    case LOOK_MESSAGE:
+        return args[1] && is_simple_message((const struct message *)(uintptr_t)args[1]);
+    case LOOK_OPTION:
+        return is_simple_option((u32)args[1], (u32)args[2]) && (u32)args[4] <= MAX_OPTION;
+    case LOOK_PATH:
+        return !is_process_file((const u8 *)(uintptr_t)args[pointers[call->first].arg]);
+    case LOOK_SIGNALS:
+        return args[3] == 8;
+    }
+    return 0;
 }
 
 /* The digest of what replay recomputes and the call reads at its beginning. */

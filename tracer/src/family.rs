@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use common::abi;
+use common::abi::{self, PAGE};
 use common::syscall::{Memory, nr};
 use nix::errno::Errno;
 use thiserror::Error;
@@ -35,7 +35,6 @@ use crate::sys::pidfd::ChildProcess;
 use crate::sys::ptrace::{self, Resume};
 use crate::tracee::{self, Registers, Stopped, TraceeError};
 
-const PAGE: u64 = 4096;
 const PR_SET_TSC: u64 = 26;
 const PR_TSC_ENABLE: u64 = 1;
 

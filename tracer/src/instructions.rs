@@ -11,7 +11,7 @@ mod xsave;
 
 use std::collections::BTreeSet;
 
-use common::abi;
+use common::abi::{self, PAGE};
 use common::digest::Digest;
 use common::record::{Instruction, Kind, Record, Segment, SegmentRole};
 use common::syscall::{Memory, nr};
@@ -35,7 +35,6 @@ const RDTSCP: [u8; 3] = [0x0f, 0x01, 0xf9];
 const INT3: u8 = 0xcc;
 /// The same in two bytes.
 const INT_3: [u8; 2] = [0xcd, 3];
-const PAGE: u64 = 4096;
 
 /// Where rdtsc and rdtscp trap: the number of a Patch record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod control;
 pub mod cpu;
 pub mod family;
+pub mod files;
 mod hand;
 pub mod inject;
 pub mod instructions;

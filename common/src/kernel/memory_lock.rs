@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Kernel;
 use super::call::Call;
+use crate::abi::PAGE;
 
-const PAGE: u64 = 4096;
 /// One past the highest address of a process.
 const END: u64 = 0x7fff_ffff_f000;
 

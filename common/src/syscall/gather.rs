@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use super::nr;
 use super::shape::{Direction, Length, Pointer, Shape};
-use crate::abi::{i32_at, int, size, u32_at, u64_at, uint};
+use crate::abi::{PAGE, i32_at, int, size, u32_at, u64_at, uint};
 use crate::digest::{Digest, REGISTERS};
 use crate::record::{Segment, SegmentRole};
 
@@ -28,7 +28,6 @@ const MAX_STRING: usize = 4096;
 const MAX_INPUT: usize = 16 << 20;
 /// Bound on anything that is read at once: no single call moves more (MAX_RW_COUNT).
 const MAX_TRANSFER: usize = 1 << 31;
-const PAGE: u64 = 4096;
 const MSGHDR: usize = 56;
 const MMSGHDR: usize = 64;
 /// struct cmsghdr: length (8), level (4), type (4).

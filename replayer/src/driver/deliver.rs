@@ -1,6 +1,6 @@
 //! Signals of the log, delivered where it says; faults that only the primary's memory has.
 
-use common::abi;
+use common::abi::{self, PAGE};
 use common::digest::Digest;
 use common::ids::Lsn;
 use common::kernel::{Kernel, bit};
@@ -17,7 +17,6 @@ use tracer::tracee::{Event, Registers, Stopped, TraceeError, checked};
 use super::{At, Driver, ReplayError};
 use crate::progress::Progress;
 
-const PAGE: u64 = 4096;
 /// si_code of SIGBUS: there is nothing at this address (sigaction(2)).
 const BUS_ADRERR: i32 = 2;
 

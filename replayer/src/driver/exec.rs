@@ -5,10 +5,10 @@ use common::kernel::Kernel;
 use common::record::{Record, SegmentRole};
 use common::snapshot::{CHUNK_LEN, ContentStore, Manifest, MemoryStore};
 use common::syscall::{self, nr};
+use tracer::files::FileAreas;
 use tracer::inject::Session;
 use tracer::instructions::Sites;
 use tracer::interceptor::patches::Patches;
-use tracer::recorder::FileAreas;
 use tracer::tracee::{call_of, checked};
 
 use super::{At, Driver, ReplayError};

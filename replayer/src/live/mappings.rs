@@ -10,9 +10,9 @@ use std::path::Path;
 
 use common::abi;
 use common::syscall::nr;
+use tracer::files::{FileAreas, SharedCopy};
 use tracer::inject::Session;
 use tracer::launch;
-use tracer::recorder::{FileAreas, SharedCopy};
 
 use super::LiveError;
 use super::courier::Courier;

@@ -10,15 +10,15 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use common::abi;
+use common::abi::{self, PAGE};
 use common::syscall::{nr, table};
 
+use crate::files::{FileId, given_path, is_shared, reached};
 use crate::launch;
-use crate::recorder::{FileId, InMaps, is_shared, reached};
+use crate::recorder::InMaps;
 use crate::sys::ptrace;
 use crate::tracee::{Registers, call_of};
 
-const PAGE: u64 = 4096;
 const MOST_PATH: usize = 4096;
 /// ioctl(2) operations that write into a file (linux/fs.h).
 const FICLONE: u64 = 0x4004_9409;
@@ -162,7 +162,7 @@ fn named(pid: i32, base: i32, address: u64) -> Option<PathBuf> {
     if base == libc::AT_FDCWD || given.starts_with(b"/") {
         return Some(reached(pid, &given));
     }
-    let path = crate::recorder::given_path(&given);
+    let path = given_path(&given);
     Some(PathBuf::from(format!("/proc/{pid}/fd/{base}")).join(path))
 }
 

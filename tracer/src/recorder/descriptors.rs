@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::abi;
 use common::syscall::nr;
 
-use super::memory::FileId;
+use crate::files::FileId;
 use crate::interceptor::calls;
 use crate::interceptor::layout::DESCRIPTORS_LEN;
 

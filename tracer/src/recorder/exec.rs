@@ -11,9 +11,9 @@ use common::record::{Kind, MAX_RECORD, Record, Segment, SegmentRole};
 use common::snapshot::{Chunk, ContentSource, Manifest, MemoryStore};
 use common::syscall::{self, nr};
 
-use super::memory::given_path;
-use super::{FileAreas, InCall, Next, Recorder, RecordingError, meta};
+use super::{InCall, Next, Recorder, RecordingError, meta};
 use crate::capture::{self, About};
+use crate::files::{FileAreas, given_path, reached};
 use crate::instructions::Trap;
 use crate::interceptor::patches::Patches;
 use crate::launch;
@@ -141,7 +141,7 @@ fn program(pid: i32, flow: &InCall) -> (PathBuf, String) {
         let name = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         return (path, name.display().to_string());
     }
-    (super::memory::reached(pid, given), given_path(given).display().to_string())
+    (reached(pid, given), given_path(given).display().to_string())
 }
 
 /// Why a program must not be executed here, and the errno (positive) that says so best.

@@ -8,9 +8,9 @@ use common::record::Record;
 use common::syscall::{self, Memory, Shape, nr};
 
 use super::descriptors::{self, Changed, Unmapped};
-use super::memory::{FileAreas, FileId};
 use super::signal::Treatment;
 use super::{InCall, Next, Recorder, RecordingError};
+use crate::files::{FileAreas, FileId};
 use crate::inject::Held;
 use crate::interceptor::code::{self, FRAME_LEN};
 use crate::interceptor::layout::{BLOCKS, CLOCKS, MAY_ACCEPT, MAY_CLOSE, MAY_READ, MAY_USE, MAY_WRITE, OF_ACCEPTED};

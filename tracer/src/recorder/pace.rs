@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use common::abi::PAGE;
+
 use crate::interceptor::shared::Shared;
 use crate::sys::alarm::{self, Alarm, Interrupt};
 
@@ -15,7 +17,6 @@ const AGAIN: Duration = Duration::from_millis(5);
 const DIGESTED: u64 = 1 << 30;
 /// A position may cost the server one part of so many of its time.
 const SHARE: u32 = 10;
-const PAGE: u64 = 4096;
 
 /// How long a server has to compute before a position is taken, for what that costs at its size.
 pub(super) fn worth_a_position(pid: i32) -> Duration {
