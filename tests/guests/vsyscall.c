@@ -22,10 +22,7 @@ static void on_tick(int signal) {
 }
 
 int main(void) {
-    if (!there()) {
-        printf("no vsyscall page\n");
-        return 0;
-    }
+    if (!there()) ABSENT("the vsyscall page");
     int (*clock)(struct timeval *, void *) = (void *)0xffffffffff600000;
     time_t (*seconds)(time_t *) = (void *)0xffffffffff600400;
     int (*processor)(unsigned *, unsigned *, void *) = (void *)0xffffffffff600800;

@@ -72,7 +72,16 @@ macro_rules! storms {
     };
 }
 
-storms! { memory registers strings x87 vectors recursion spin trees mapped }
+storms! { memory registers strings x87 recursion spin trees mapped }
+
+/// In the widest registers that there are.
+#[test]
+fn vectors() {
+    if !is_x86_feature_detected!("avx512f") {
+        skip("placement::vectors", "no AVX-512 here: with AVX2 instead");
+    }
+    storm("vectors");
+}
 
 /// In a program that the server has become.
 #[test]

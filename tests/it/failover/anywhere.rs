@@ -21,7 +21,7 @@ macro_rules! guests {
 }
 
 guests! {
-    abort abort_resisted absolute_deadlines alarm_blocked alignment_check avx512_state bit_instructions blocked_fault_kills brk
+    abort abort_resisted absolute_deadlines alarm_blocked alignment_check avx2_state avx512_state bit_instructions blocked_fault_kills brk
     brk_limits clocks death_by_alarm death_by_kill death_by_segv death_by_term death_by_virtual_timer descriptors_many
     child_numbers children_lost dup eventfd exec_itself execution_state exit_at_once exit_handlers
     exit_in_handler exit_raw failed_with_effect fault_retry faults_handled float_faults float_modes
