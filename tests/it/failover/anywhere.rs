@@ -2,7 +2,7 @@
 //! with real kernel objects. What they check and print must be as if nothing had happened.
 //!
 //! Only guests whose objects are their own: the files and peers of the others are as the recorded run left them, not as they were
-//! at the record. All positions: `FTRUN_EVERYWHERE=1`.
+//! at the record. How many positions: `FTRUN_POSITIONS`, a number or `all`.
 
 use std::fs;
 use std::path::Path;
@@ -13,6 +13,15 @@ use crate::support::rng;
 
 /// How many positions are tried for each guest.
 const POSITIONS: u64 = 12;
+
+/// How many are wanted; `None` for all that there are.
+fn positions_wanted() -> Option<u64> {
+    match std::env::var("FTRUN_POSITIONS") {
+        Ok(all) if all == "all" => None,
+        Ok(number) => Some(number.parse().expect("FTRUN_POSITIONS is a number, or all")),
+        Err(_) => Some(POSITIONS),
+    }
+}
 
 macro_rules! guests {
     ($($name:ident)*) => {
@@ -69,14 +78,15 @@ fn goes_on(name: &str) {
         count.unwrap_or_else(|| replayed.fail("the last line on stderr is not `replayed N records, identical`"))
     };
     // The last record is the end of the guest: nothing goes on from there.
-    let positions: Vec<u64> = if std::env::var_os("FTRUN_EVERYWHERE").is_some() {
-        (0..records).collect()
-    } else {
-        let mut rng = rng::Rng::part(rng::seed().expect("a seed"), records);
-        // The start is the same for all of them: most positions lie behind it.
-        let behind = records.saturating_sub(records.min(80) / 2).max(1);
-        let drawn = (0..POSITIONS - 2).map(|_| records - 1 - rng.below(behind));
-        [0, records - 1].into_iter().chain(drawn).collect()
+    let positions: Vec<u64> = match positions_wanted() {
+        None => (0..records).collect(),
+        Some(wanted) => {
+            let mut rng = rng::Rng::part(rng::seed().expect("a seed"), records);
+            // The start is the same for all of them: most positions lie behind it.
+            let behind = records.saturating_sub(records.min(80) / 2).max(1);
+            let drawn = (2..wanted).map(|_| records - 1 - rng.below(behind));
+            [0, records - 1].into_iter().chain(drawn).collect()
+        }
     };
     for position in positions {
         let mut live = command(Path::new(FTRUN), &work, None);
