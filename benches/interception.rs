@@ -8,11 +8,15 @@
 //! Calls with the fast layer come in bursts that fit into the ring: what is measured is the server's cost. How much a log takes
 //! for long is another question (docs/performance.md).
 
-use std::path::{Path, PathBuf};
+mod program;
+
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
+
+use self::program::{built, told};
 
 /// Calls in a loop, timed by itself: `caller OPERATION COUNT [traced]`.
 const SOURCE: &str = r#"
@@ -118,27 +122,9 @@ fn calls(way: Way, layer: &str, operation: &str) -> u32 {
     }
 }
 
-/// Builds the program that calls; its path.
-fn caller() -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (source, program) = (dir.join("caller.c"), dir.join("caller"));
-    std::fs::write(&source, SOURCE).expect("the target directory can be written");
-    let built = Command::new("cc").args(["-O2", "-static", "-o"]).args([&program, &source]).status().expect("cc runs");
-    assert!(built.success(), "the program that calls is compiled");
-    program
-}
-
 /// A directory for one recording, removed with the value.
 fn recording() -> tempfile::TempDir {
     tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("the target directory can be written")
-}
-
-/// Runs a program that says how many nanoseconds its calls took.
-fn told(command: &mut Command) -> Duration {
-    let output = command.stderr(Stdio::inherit()).output().expect("the program starts");
-    assert!(output.status.success(), "{command:?} ends with {}", output.status);
-    let text = String::from_utf8_lossy(&output.stdout);
-    Duration::from_nanos(text.trim().parse().expect("the program says a number"))
 }
 
 /// Records the calls into `directory`.
@@ -194,7 +180,7 @@ fn run(way: Way, program: &Path, operation: &str, calls: u64, layer: &str) -> Du
 }
 
 fn interception(criterion: &mut Criterion) {
-    let program = caller();
+    let program = built("caller", SOURCE);
     let ways = [
         ("native", Way::Native, ""),
         ("ptrace, two stops", Way::Traced, ""),
