@@ -155,7 +155,8 @@ int main(int argc, char **argv) {
     struct sigaction action = {.sa_sigaction = tick, .sa_flags = SA_SIGINFO};
     OK(sigaction(SIGALRM, &action, NULL));
     long each = argc == 4 ? strtol(argv[3], NULL, 10) : 1000;
-    struct itimerval often = {{0, each}, {0, each}}, never = {{0, 0}, {0, 0}};
+    struct timeval time = {each / 1000000, each % 1000000};
+    struct itimerval often = {time, time}, never = {{0, 0}, {0, 0}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcmp(kinds[i].name, argv[1]) != 0) continue;
         OK(setitimer(ITIMER_REAL, &often, NULL));
