@@ -55,7 +55,9 @@ macro_rules! server_tests {
 
 mod asyncio_kv;
 mod beanstalkd;
+mod files;
 mod kv;
+mod lighttpd;
 mod lua_kv;
 mod mosquitto;
 mod nginx;

@@ -7,8 +7,15 @@ import sys
 selector = selectors.DefaultSelector()
 
 
+# What is announced on a socket without the output rule may be lost with the primary: nothing waits for it.
+
+
 def accept(listener):
-    connection, _ = listener.accept()
+    try:
+        connection, _ = listener.accept()
+    except BlockingIOError:
+        return
+    connection.setblocking(True)
     selector.register(connection, selectors.EVENT_READ, stream)
 
 
@@ -25,7 +32,10 @@ def stream(connection):
 
 
 def datagram(udp):
-    data, address = udp.recvfrom(4096)
+    try:
+        data, address = udp.recvfrom(4096)
+    except BlockingIOError:
+        return
     udp.sendto(data, address)
 
 
@@ -35,6 +45,8 @@ udp.bind(("127.0.0.1", int(sys.argv[2])))
 unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 unix.bind(sys.argv[3])
 unix.listen()
+for waits in unix, udp:
+    waits.setblocking(False)
 selector.register(tcp, selectors.EVENT_READ, accept)
 selector.register(unix, selectors.EVENT_READ, accept)
 selector.register(udp, selectors.EVENT_READ, datagram)

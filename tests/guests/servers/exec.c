@@ -45,7 +45,7 @@ static void about(const char *argument) {
 static void change(const char *argument) {
     handle(SIGUSR2, on_signal, 0);
     umask(031);
-    OK(mkdir("inner", 0755));
+    make_directory("inner");
     OK(chdir("inner"));
     int fd = file_with("file", "hello");
     CHECK(dup3(fd, 50, strcmp(argument, "close") == 0 ? O_CLOEXEC : 0) == 50);

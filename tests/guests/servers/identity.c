@@ -35,7 +35,7 @@ static void remember(const char *argument) {
     unsigned aux;
     tsc = __rdtsc();
     tscp = __rdtscp(&aux);
-    OK(mkdir("inner", 0755));
+    make_directory("inner");
     OK(chdir("inner"));
     umask(027);
     OK(prctl(PR_SET_NAME, "renamed"));

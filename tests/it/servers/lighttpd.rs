@@ -1,0 +1,101 @@
+//! lighttpd, which serves static files.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::Server;
+use super::files::{ApacheBench, Browser, Dialect, Files, LAST_MODIFIED, Line, Wanted};
+use crate::support::installed;
+use crate::support::program::Exit;
+
+server_tests!(Lighttpd);
+
+struct Lighttpd {
+    command: Vec<OsString>,
+    files: Arc<Files>,
+}
+
+impl Server for Lighttpd {
+    const ON_SIGTERM: Exit = Exit::Code(0);
+    const STEPS: u64 = 40;
+    type Session = Browser<Self>;
+    type External = ApacheBench;
+
+    fn prepare(address: SocketAddr, dir: &Path) -> Result<Self> {
+        let files = Files::write(dir)?;
+        let configuration = dir.join("lighttpd.conf");
+        fs::write(&configuration, configure(address, dir))?;
+        // -D: in the foreground.
+        let command = vec![installed("lighttpd")?.into(), "-D".into(), "-f".into(), configuration.into()];
+        Ok(Self { command, files })
+    }
+
+    fn command(&self) -> Vec<OsString> {
+        self.command.clone()
+    }
+
+    fn open(&self, address: SocketAddr, index: usize) -> Result<Browser<Self>> {
+        Browser::open(address, index, &self.files)
+    }
+
+    fn external(&self, address: SocketAddr, dir: &Path) -> Result<ApacheBench> {
+        ApacheBench::start(address, dir)
+    }
+
+    fn conclude(&self, address: SocketAddr, browsers: Vec<Browser<Self>>) -> Result<()> {
+        Browser::conclude(address, browsers)
+    }
+}
+
+fn configure(address: SocketAddr, dir: &Path) -> String {
+    let (dir, ip, port) = (dir.display(), address.ip(), address.port());
+    format!(
+        "server.document-root = \"{dir}/www\"
+server.bind = \"{ip}\"
+server.port = {port}
+server.errorlog = \"{dir}/error.log\"
+server.upload-dirs = ( \"{dir}\" )
+server.tag = \"\"
+server.max-keep-alive-requests = 1000000
+server.max-keep-alive-idle = 600
+mimetype.assign = ( \"\" => \"application/octet-stream\" )
+"
+    )
+}
+
+impl Dialect for Lighttpd {
+    const MISSING: &str = "<?xml version=\"1.0\" encoding=\"iso-8859-1\"?>\n\
+        <!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Transitional//EN\"\n         \
+        \"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd\">\n\
+        <html xmlns=\"http://www.w3.org/1999/xhtml\" xml:lang=\"en\" lang=\"en\">\n \
+        <head>\n  <title>404 Not Found</title>\n </head>\n <body>\n  <h1>404 Not Found</h1>\n </body>\n</html>\n";
+
+    // Made of the file's number, among others.
+    fn tag(_size: usize) -> Option<String> {
+        None
+    }
+
+    fn head(wanted: Wanted) -> Vec<Line> {
+        let mut lines = vec![wanted.status()];
+        let modified = Line::Is(format!("Last-Modified: {LAST_MODIFIED}"));
+        let content_type = Line::is("Content-Type: application/octet-stream");
+        match wanted {
+            Wanted::Whole(_) | Wanted::HeadersOnly(_) | Wanted::Part(..) => {
+                lines.extend([content_type, Line::Tag, modified, wanted.length(), Line::is("Accept-Ranges: bytes")]);
+                lines.extend(wanted.range());
+            }
+            Wanted::NotModified(_) => lines.extend([content_type, Line::Tag, modified]),
+            Wanted::Missing => {
+                let length = Line::Is(format!("Content-Length: {}", Self::MISSING.len()));
+                lines.extend([Line::is("Content-Type: text/html"), length]);
+            }
+        }
+        lines.push(Line::Date);
+        lines
+    }
+}
