@@ -1,6 +1,7 @@
-//! Clients of servers that serve files over HTTP: every line of every head and every body, byte for byte, over connections that
+//! Servers of files over HTTP and their clients: every line of every head and every body, byte for byte, over connections that
 //! stay open.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::marker::PhantomData;
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{External, SESSIONS, Session};
+use super::{External, SESSIONS, Server, Session};
 use crate::support::installed;
 use crate::support::program::{Exit, Program};
 use crate::support::rng::Rng;
@@ -28,11 +29,11 @@ const SIZES: [usize; 7] = [0, 1, 4_095, 4_097, 32_768, 70_001, 1_600_003];
 const AB_REQUESTS: u32 = 1500;
 
 /// What the server serves.
-pub(super) struct Files(Vec<Vec<u8>>);
+struct Files(Vec<Vec<u8>>);
 
 impl Files {
     /// Writes them into `dir`/www.
-    pub(super) fn write(dir: &Path) -> Result<Arc<Self>> {
+    fn write(dir: &Path) -> Result<Arc<Self>> {
         let root = dir.join("www");
         fs::create_dir(&root)?;
         let mut rng = Rng::new(1);
@@ -99,8 +100,11 @@ impl Line {
     }
 }
 
-/// What a server says, and how.
+/// A server of files: how it is started, what it says, and how.
 pub(super) trait Dialect: Send {
+    /// Writes its configuration into `dir`, where the files are in www; its command line.
+    fn configure(address: SocketAddr, dir: &Path) -> Result<Vec<OsString>>;
+
     /// The body of the reply when there is no such file.
     const MISSING: &str;
 
@@ -109,6 +113,41 @@ pub(super) trait Dialect: Send {
 
     /// The lines of a head.
     fn head(wanted: Wanted) -> Vec<Line>;
+}
+
+/// A server that says what `D` says.
+pub(super) struct FileServer<D> {
+    command: Vec<OsString>,
+    files: Arc<Files>,
+    dialect: PhantomData<D>,
+}
+
+impl<D: Dialect> Server for FileServer<D> {
+    const ON_SIGTERM: Exit = Exit::Code(0);
+    const STEPS: u64 = 40;
+    type Session = Browser<D>;
+    type External = ApacheBench;
+
+    fn prepare(address: SocketAddr, dir: &Path) -> Result<Self> {
+        let files = Files::write(dir)?;
+        Ok(Self { command: D::configure(address, dir)?, files, dialect: PhantomData })
+    }
+
+    fn command(&self) -> Vec<OsString> {
+        self.command.clone()
+    }
+
+    fn open(&self, address: SocketAddr, index: usize) -> Result<Browser<D>> {
+        Browser::open(address, index, &self.files)
+    }
+
+    fn external(&self, address: SocketAddr, dir: &Path) -> Result<ApacheBench> {
+        ApacheBench::start(address, dir)
+    }
+
+    fn conclude(&self, address: SocketAddr, browsers: Vec<Browser<D>>) -> Result<()> {
+        Browser::conclude(address, browsers)
+    }
 }
 
 fn request(method: &str, index: usize, header: &str) -> Vec<u8> {
@@ -124,14 +163,14 @@ pub(super) struct Browser<D> {
 }
 
 impl<D: Dialect> Browser<D> {
-    pub(super) fn open(address: SocketAddr, index: usize, files: &Arc<Files>) -> Result<Self> {
+    fn open(address: SocketAddr, index: usize, files: &Arc<Files>) -> Result<Self> {
         let wire = Wire::connect(address, format!("browser {index}"))?;
         let tags = SIZES.iter().map(|size| D::tag(*size)).collect();
         Ok(Self { wire, files: Arc::clone(files), tags, dialect: PhantomData })
     }
 
     /// Asks for all files once more, by a new connection, and closes all.
-    pub(super) fn conclude(address: SocketAddr, browsers: Vec<Self>) -> Result<()> {
+    fn conclude(address: SocketAddr, browsers: Vec<Self>) -> Result<()> {
         ensure!(browsers.len() == SESSIONS, "a session is missing");
         let mut audit = Self::open(address, SESSIONS, &browsers[0].files)?;
         for index in 0..SIZES.len() {
@@ -232,7 +271,7 @@ pub(super) struct ApacheBench {
 }
 
 impl ApacheBench {
-    pub(super) fn start(address: SocketAddr, dir: &Path) -> Result<Self> {
+    fn start(address: SocketAddr, dir: &Path) -> Result<Self> {
         let mut command = Command::new(installed("ab")?);
         // -k: connections that stay open; -r is not given: an error ends it.
         command.args(["-k", "-c", "2", "-n", &AB_REQUESTS.to_string()]);

@@ -4,55 +4,19 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::Server;
-use super::files::{ApacheBench, Browser, Dialect, Files, LAST_MODIFIED, Line, Wanted};
+use super::files::{Dialect, FileServer, LAST_MODIFIED, Line, Wanted};
 use crate::support::installed;
-use crate::support::program::Exit;
 
 server_tests!(Lighttpd);
 
-struct Lighttpd {
-    command: Vec<OsString>,
-    files: Arc<Files>,
-}
+type Lighttpd = FileServer<Says>;
 
-impl Server for Lighttpd {
-    const ON_SIGTERM: Exit = Exit::Code(0);
-    const STEPS: u64 = 40;
-    type Session = Browser<Self>;
-    type External = ApacheBench;
+struct Says;
 
-    fn prepare(address: SocketAddr, dir: &Path) -> Result<Self> {
-        let files = Files::write(dir)?;
-        let configuration = dir.join("lighttpd.conf");
-        fs::write(&configuration, configure(address, dir))?;
-        // -D: in the foreground.
-        let command = vec![installed("lighttpd")?.into(), "-D".into(), "-f".into(), configuration.into()];
-        Ok(Self { command, files })
-    }
-
-    fn command(&self) -> Vec<OsString> {
-        self.command.clone()
-    }
-
-    fn open(&self, address: SocketAddr, index: usize) -> Result<Browser<Self>> {
-        Browser::open(address, index, &self.files)
-    }
-
-    fn external(&self, address: SocketAddr, dir: &Path) -> Result<ApacheBench> {
-        ApacheBench::start(address, dir)
-    }
-
-    fn conclude(&self, address: SocketAddr, browsers: Vec<Browser<Self>>) -> Result<()> {
-        Browser::conclude(address, browsers)
-    }
-}
-
-fn configure(address: SocketAddr, dir: &Path) -> String {
+fn configuration(address: SocketAddr, dir: &Path) -> String {
     let (dir, ip, port) = (dir.display(), address.ip(), address.port());
     format!(
         "server.document-root = \"{dir}/www\"
@@ -68,7 +32,14 @@ mimetype.assign = ( \"\" => \"application/octet-stream\" )
     )
 }
 
-impl Dialect for Lighttpd {
+impl Dialect for Says {
+    fn configure(address: SocketAddr, dir: &Path) -> Result<Vec<OsString>> {
+        let path = dir.join("lighttpd.conf");
+        fs::write(&path, configuration(address, dir))?;
+        // -D: in the foreground.
+        Ok(vec![installed("lighttpd")?.into(), "-D".into(), "-f".into(), path.into()])
+    }
+
     const MISSING: &str = "<?xml version=\"1.0\" encoding=\"iso-8859-1\"?>\n\
         <!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Transitional//EN\"\n         \
         \"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd\">\n\

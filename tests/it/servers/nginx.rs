@@ -4,55 +4,19 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::Server;
-use super::files::{ApacheBench, Browser, Dialect, Files, LAST_MODIFIED, Line, MODIFIED, Wanted};
+use super::files::{Dialect, FileServer, LAST_MODIFIED, Line, MODIFIED, Wanted};
 use crate::support::installed;
-use crate::support::program::Exit;
 
 server_tests!(Nginx);
 
-pub(super) struct Nginx {
-    command: Vec<OsString>,
-    files: Arc<Files>,
-}
+pub(super) type Nginx = FileServer<Says>;
 
-impl Server for Nginx {
-    const ON_SIGTERM: Exit = Exit::Code(0);
-    const STEPS: u64 = 40;
-    type Session = Browser<Self>;
-    type External = ApacheBench;
+pub(super) struct Says;
 
-    fn prepare(address: SocketAddr, dir: &Path) -> Result<Self> {
-        let files = Files::write(dir)?;
-        let configuration = dir.join("nginx.conf");
-        fs::write(&configuration, configure(address, dir))?;
-        let mut command = vec![installed("nginx")?.into(), "-c".into()];
-        command.extend([configuration.into(), "-e".into(), "stderr".into()]);
-        Ok(Self { command, files })
-    }
-
-    fn command(&self) -> Vec<OsString> {
-        self.command.clone()
-    }
-
-    fn open(&self, address: SocketAddr, index: usize) -> Result<Browser<Self>> {
-        Browser::open(address, index, &self.files)
-    }
-
-    fn external(&self, address: SocketAddr, dir: &Path) -> Result<ApacheBench> {
-        ApacheBench::start(address, dir)
-    }
-
-    fn conclude(&self, address: SocketAddr, browsers: Vec<Browser<Self>>) -> Result<()> {
-        Browser::conclude(address, browsers)
-    }
-}
-
-fn configure(address: SocketAddr, dir: &Path) -> String {
+fn configuration(address: SocketAddr, dir: &Path) -> String {
     let dir = dir.display();
     format!(
         "daemon off;
@@ -82,7 +46,13 @@ http {{
     )
 }
 
-impl Dialect for Nginx {
+impl Dialect for Says {
+    fn configure(address: SocketAddr, dir: &Path) -> Result<Vec<OsString>> {
+        let path = dir.join("nginx.conf");
+        fs::write(&path, configuration(address, dir))?;
+        Ok(vec![installed("nginx")?.into(), "-c".into(), path.into(), "-e".into(), "stderr".into()])
+    }
+
     const MISSING: &str = "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n\
         <center><h1>404 Not Found</h1></center>\r\n<hr><center>nginx</center>\r\n\
         </body>\r\n</html>\r\n";
